@@ -1,0 +1,48 @@
+# Everything a user or a developer needs. `make help` lists it.
+# Nothing but Linux, Python >= 3.11, make and a package index is needed.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+KAFKA  ?= embedded
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test test-kafka check format clean
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(VENV)/.installed ## Make the virtual environment and install what is pinned
+
+$(VENV)/.installed: requirements/base.txt requirements/embedded.txt requirements/dev.txt requirements/constraints.txt
+	@echo "Installing into $(VENV) (once; takes about a minute)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@touch $@
+
+demo: install ## Start everything, play both walk-throughs, check every balance, stop
+	@$(BIN)/python -m exchange.stack demo --kafka $(KAFKA)
+
+up: install ## Start everything in the foreground until Ctrl-C (KAFKA=apache for Apache Kafka)
+	@$(BIN)/python -m exchange.stack up --kafka $(KAFKA)
+
+test: install ## All tests, on embedded servers
+	@$(BIN)/python -m pytest
+
+test-kafka: install ## The integration and e2e tests on Apache Kafka itself (needs Java and Maven)
+	@$(BIN)/python -m pytest tests/integration tests/e2e --kafka apache
+
+check: install ## Lint, format, types, migrations, Django's system checks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python manage.py check
+
+format: install ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+clean: ## Remove the virtual environment and all local data
+	rm -rf $(VENV) .local .mypy_cache .ruff_cache .pytest_cache .hypothesis

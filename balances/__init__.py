@@ -1,0 +1,1 @@
+"""Balances, ledger, trades and checkpoints: whose money is where, and why."""

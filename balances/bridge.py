@@ -1,0 +1,23 @@
+"""What feeds the settlement task: `trade-events`, from where the group has committed.
+
+Reading too early does no harm: the checkpoint drops what has been settled.
+"""
+
+from collections.abc import Mapping
+
+from balances.checkpoints import ensure_epoch
+from balances.tasks import settle_trades
+from exchange.kafka import ORDER_EVENTS, TRADE_EVENTS, Log
+
+
+class TradesFeed:
+    """See `exchange.bridge.Feed`."""
+
+    topic = TRADE_EVENTS
+    group = "trades"
+    task = settle_trades
+
+    def begin(self, partitions: set[int]) -> Mapping[int, int | None]:
+        with Log() as log:
+            ensure_epoch(log.identity(), log.end_offsets(ORDER_EVENTS))
+        return dict.fromkeys(partitions)

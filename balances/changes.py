@@ -1,0 +1,63 @@
+"""The one way to change balances: a transaction, and the cache brought to the same state.
+
+Nothing else in the project writes to `balances_balance`. The steps and why they are safe are
+told in `balances.cache` and `balances.trust`.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from django.db import transaction
+
+from balances import cache, trust
+from balances.cache import CachedBalance, CacheUnreachableError
+
+T = TypeVar("T")
+
+Work = Callable[[], tuple[T, Sequence[CachedBalance]]]
+"""What happens inside the transaction; returns its result and every balance it has changed, as
+it will be committed. It may be run twice, the first run rolled back: no side effects."""
+
+_AVOID_SECONDS = 1.0
+_avoid_redis_until = 0.0
+
+
+def change_balances(work: Work[T]) -> T:
+    """Run `work` in one transaction and return its result once it has committed.
+
+    Readers see the new balances from the commit on, whether Redis is there or not.
+    """
+    global _avoid_redis_until  # noqa: PLW0603 - one memory per process of when Redis last failed
+    if time.monotonic() >= _avoid_redis_until:
+        try:
+            return _with_marks(work)
+        except CacheUnreachableError:
+            _avoid_redis_until = time.monotonic() + _AVOID_SECONDS
+    return _without_marks(work)
+
+
+def _with_marks(work: Work[T]) -> T:
+    token = ""
+    changed: Sequence[CachedBalance] = ()
+    try:
+        with transaction.atomic(durable=True):
+            result, changed = work()
+            if changed:
+                token = cache.mark(changed)
+    except BaseException:
+        if token:
+            cache.unmark(token, changed)
+        raise
+    if token:
+        cache.publish(token, changed)
+    return result
+
+
+def _without_marks(work: Work[T]) -> T:
+    while True:
+        with transaction.atomic(durable=True):
+            if trust.lock_distrusted():
+                result, _ = work()
+                return result
+        trust.distrust()

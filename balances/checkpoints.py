@@ -1,0 +1,97 @@
+"""Where on the log Postgres stands, and which life of the log that is.
+
+A `Checkpoint` row per partition names the last result that has been settled. When the log is
+lost or made anew, its offsets mean nothing any more: `ensure_epoch` begins the next epoch. What
+had been settled stays; live orders are reloaded from Postgres and pending ones published again.
+"""
+
+from collections.abc import Mapping
+
+import structlog
+from django.db import connection, transaction
+
+from balances.models import Checkpoint, LogEpoch
+from exchange.kafka import LogIdentity, partition_for
+from exchange.records import NO_OFFSET
+from orders.models import Market
+from orders.services import halt_market
+
+logger = structlog.get_logger(__name__)
+
+_EPOCH_LOCK = 0x45504F4348  # "EPOCH": serialises the beginning of epochs
+
+
+def ensure_epoch(identity: LogIdentity, order_event_ends: Mapping[int, int]) -> int:
+    """Return the number of the epoch that `identity` is, beginning a new one if it has changed.
+
+    `order_event_ends`: per partition, the offset that the next order event will get. Safe to
+    call from several processes at once: one begins the epoch, the others find it.
+    """
+    with transaction.atomic(durable=True):
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_EPOCH_LOCK])
+        current = LogEpoch.objects.first()
+        checkpoints = {
+            row.partition: row
+            for row in Checkpoint.objects.select_for_update().order_by("partition")
+        }
+        offsets, reason = _offsets_in(identity, order_event_ends, current, checkpoints)
+        if not reason:
+            assert current is not None
+            return current.number
+        epoch = LogEpoch.objects.create(
+            order_topic_id=identity.order_topic_id,
+            trade_topic_id=identity.trade_topic_id,
+            reason=reason,
+        )
+        for partition, offset in offsets.items():
+            Checkpoint.objects.update_or_create(
+                partition=partition, defaults={"epoch": epoch, "offset": offset}
+            )
+    logger.warning("log_epoch_begun", epoch=epoch.number, reason=reason)
+    return epoch.number
+
+
+def _offsets_in(
+    identity: LogIdentity,
+    ends: Mapping[int, int],
+    current: LogEpoch | None,
+    checkpoints: Mapping[int, Checkpoint],
+) -> tuple[dict[int, int], str]:
+    """Return each partition's checkpoint in this log, and why it is a new epoch ("": it is not)."""
+    if current is None:
+        return dict.fromkeys(ends, NO_OFFSET), "the first log"
+    if current.order_topic_id != identity.order_topic_id:
+        return dict.fromkeys(ends, NO_OFFSET), "order-events was made anew"
+    known = {
+        number: checkpoints[number].offset if number in checkpoints else NO_OFFSET
+        for number in ends
+    }
+    offsets = {number: min(offset, ends[number] - 1) for number, offset in known.items()}
+    if offsets != known:
+        return offsets, "order-events has lost its end"
+    if current.trade_topic_id != identity.trade_topic_id:
+        return offsets, "trade-events was made anew"
+    if len(checkpoints) < len(ends):
+        return offsets, "order-events has more partitions"
+    return offsets, ""
+
+
+def settled_offsets() -> dict[int, int]:
+    """Return, per partition, the offset of the last settled result in the present epoch."""
+    return dict(Checkpoint.objects.values_list("partition", "offset"))
+
+
+def current_epoch() -> int | None:
+    """Return the number of the present epoch, or None before the first."""
+    return LogEpoch.objects.values_list("number", flat=True).first()
+
+
+def halt_partition(partition: int, reason: str) -> None:
+    """Settle nothing more of `partition`, and take no more orders on its markets."""
+    with transaction.atomic():
+        Checkpoint.objects.filter(pk=partition).update(halted_reason=reason[:500])
+        for symbol, base in Market.objects.values_list("symbol", "base_id"):
+            if partition_for(base) == partition:
+                halt_market(market=symbol, reason=reason)
+    logger.critical("partition_halted", partition=partition, reason=reason)

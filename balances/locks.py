@@ -1,0 +1,98 @@
+"""Every row lock on balances and checkpoints, in one place and one order.
+
+The order is: checkpoints by partition, then balances by (user, asset). Whoever needs several
+takes them through here, so no two transactions can wait for each other in a circle.
+"""
+
+from collections.abc import Collection, Iterable
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db import connection
+
+from balances.cache import CachedBalance
+
+
+class Delta(NamedTuple):
+    """By how much a balance changes."""
+
+    available: Decimal
+    held: Decimal
+
+
+BalanceKey = tuple[int, str]
+"""(user id, asset symbol)."""
+
+
+class CheckpointRow(NamedTuple):
+    """A locked checkpoint."""
+
+    partition: int
+    epoch: int
+    offset: int
+    halted: bool
+
+
+def lock_checkpoints(partitions: Collection[int]) -> dict[int, CheckpointRow]:
+    """Lock and return the checkpoints of `partitions`; one that does not exist is left out."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT partition, epoch_id, "offset", halted_reason <> %s FROM balances_checkpoint'
+            " WHERE partition = ANY(%s) ORDER BY partition FOR UPDATE",
+            ["", sorted(partitions)],
+        )
+        return {row[0]: CheckpointRow(*row) for row in cursor.fetchall()}
+
+
+def lock_balances(keys: Collection[BalanceKey]) -> None:
+    """Lock the balances named by `keys`, making those that do not exist yet."""
+    ordered = sorted(keys)
+    users, assets = [key[0] for key in ordered], [key[1] for key in ordered]
+    with connection.cursor() as cursor:
+        for _ in range(2):
+            cursor.execute(
+                "SELECT count(*) FROM ("
+                " SELECT 1 FROM balances_balance b"
+                " JOIN unnest(%s::bigint[], %s::varchar[]) AS k(user_id, asset_id)"
+                " USING (user_id, asset_id)"
+                " ORDER BY b.user_id, b.asset_id FOR UPDATE OF b) AS locked",
+                [users, assets],
+            )
+            row = cursor.fetchone()
+            assert row is not None
+            if row[0] == len(ordered):
+                return
+            cursor.execute(
+                "INSERT INTO balances_balance (user_id, asset_id, available, held, version)"
+                " SELECT user_id, asset_id, 0, 0, 0"
+                " FROM unnest(%s::bigint[], %s::varchar[]) AS k(user_id, asset_id)"
+                " ORDER BY user_id, asset_id ON CONFLICT DO NOTHING",
+                [users, assets],
+            )
+    raise AssertionError("balances that were just made cannot be locked")
+
+
+def add_to_balances(deltas: dict[BalanceKey, Delta]) -> list[CachedBalance]:
+    """Add `deltas` to the balances, locked in order, and return each as it is afterwards.
+
+    Raises:
+        IntegrityError: a balance or a hold would become negative.
+    """
+    lock_balances(deltas)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE balances_balance b SET available = b.available + d.available,"
+            " held = b.held + d.held, version = b.version + 1"
+            " FROM unnest(%s::bigint[], %s::varchar[], %s::numeric[], %s::numeric[])"
+            " AS d(user_id, asset_id, available, held)"
+            " WHERE b.user_id = d.user_id AND b.asset_id = d.asset_id"
+            " RETURNING b.user_id, b.asset_id, b.available, b.held, b.version",
+            _columns((*key, *delta) for key, delta in deltas.items()),
+        )
+        changed = [CachedBalance(*row) for row in cursor.fetchall()]
+    assert len(changed) == len(deltas), "a locked balance was not there to be changed"
+    return changed
+
+
+def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
+    return [list(column) for column in zip(*rows, strict=True)]

@@ -1,0 +1,223 @@
+"""Balances and everything that explains them.
+
+`available` and `held` change only through `balances.services` and `balances.settlement`, always
+together with a ledger entry that says why. Postgres is at all times the exact state of the
+exchange at the log position that `Checkpoint` names.
+"""
+
+from decimal import Decimal
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from exchange.fields import AmountField
+from orders.models import Asset, Market, Order
+
+
+class Balance(models.Model):
+    """What a user has of an asset. `version` grows with every change; the cache orders by it."""
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="balances", db_index=False
+    )
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="balances")
+    available = AmountField(default=Decimal(0))
+    held = AmountField(default=Decimal(0), help_text="Reserved by live and pending orders.")
+    version = models.PositiveBigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["user_id", "asset_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "asset"], name="balance_user_asset_unique"),
+            models.CheckConstraint(condition=Q(available__gte=0), name="balance_no_overdraft"),
+            models.CheckConstraint(condition=Q(held__gte=0), name="balance_hold_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user_id} {self.asset_id}: {self.available:f} + {self.held:f} held"
+
+    @property
+    def total(self) -> Decimal:
+        total: Decimal = self.available + self.held
+        return total
+
+
+class LedgerEntry(models.Model):
+    """One movement of one balance: by how much, what it was after, and why. Never changed."""
+
+    class Kind(models.TextChoices):
+        DEPOSIT = "deposit"
+        WITHDRAWAL = "withdrawal"
+        HOLD = "hold"
+        RELEASE = "release"
+        TRADE = "trade"
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    asset = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="+", db_index=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices)
+    available_change = AmountField()
+    held_change = AmountField()
+    available_after = AmountField()
+    held_after = AmountField()
+    order = models.ForeignKey(
+        Order, null=True, on_delete=models.PROTECT, related_name="ledger", db_index=False
+    )
+    trade_id = models.PositiveBigIntegerField(
+        null=True, help_text="The trade's number in the market of the order."
+    )
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="Who deposited or withdrew on the user's behalf.",
+    )
+    note = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        verbose_name_plural = "ledger entries"
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind__in=["deposit", "withdrawal", "hold", "release", "trade"]),
+                name="ledger_kind_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(available_after__gte=0, held_after__gte=0),
+                name="ledger_after_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["hold", "release"])
+                | Q(available_change=-F("held_change"), order__isnull=False),
+                name="ledger_hold_moves_within_balance",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["deposit", "withdrawal"]) | Q(held_change=0),
+                name="ledger_transfer_is_available",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["user", "asset", "-id"], name="ledger_by_balance"),
+            models.Index(fields=["order"], name="ledger_by_order"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.available_change:f} {self.asset_id} of user {self.user_id}"
+
+
+class Trade(models.Model):
+    """A settled fill. `trade_id` counts from 1 without a gap in each market."""
+
+    market = models.ForeignKey(
+        Market, on_delete=models.PROTECT, related_name="trades", db_index=False
+    )
+    trade_id = models.PositiveBigIntegerField()
+    price = AmountField()
+    quantity = AmountField()
+    taker_side = models.CharField(max_length=4, choices=Order.Side.choices)
+    buy_order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="buys")
+    sell_order = models.ForeignKey(Order, on_delete=models.PROTECT, related_name="sells")
+    buyer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    seller = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False
+    )
+    executed_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["market", "trade_id"], name="trade_id_unique"),
+            models.CheckConstraint(
+                condition=Q(price__gt=0, quantity__gt=0, trade_id__gt=0),
+                name="trade_amounts_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(taker_side__in=["buy", "sell"]), name="trade_taker_side_known"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.market_id} #{self.trade_id}: {self.quantity:f} at {self.price:f}"
+
+
+class LogEpoch(models.Model):
+    """One life of the log. A log that is lost or made anew begins the next epoch."""
+
+    number = models.AutoField(primary_key=True)
+    order_topic_id = models.CharField(max_length=64)
+    trade_topic_id = models.CharField(max_length=64)
+    reason = models.CharField(max_length=200)
+    started_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+
+    def __str__(self) -> str:
+        return f"epoch {self.number}"
+
+
+class Checkpoint(models.Model):
+    """How far a partition has been settled: `offset` is that of the last settled result.
+
+    Written in the settlement transaction itself; its row lock is what makes settling twice
+    impossible. -1: nothing in this epoch yet.
+    """
+
+    partition = models.PositiveIntegerField(primary_key=True)
+    epoch = models.ForeignKey(LogEpoch, on_delete=models.PROTECT)
+    offset = models.BigIntegerField()
+    halted_reason = models.CharField(max_length=500, blank=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        ordering = ["partition"]
+        constraints = [
+            models.CheckConstraint(condition=Q(offset__gte=-1), name="checkpoint_offset_real"),
+        ]
+
+    def __str__(self) -> str:
+        return f"partition {self.partition} at {self.epoch_id}/{self.offset}"
+
+
+class MarketHalt(models.Model):
+    """A market whose results are no longer settled, because one would have broken a promise.
+
+    The row stands from the first result that could not be settled until an operator resumes the
+    market; the other markets of the partition go on.
+    """
+
+    market = models.OneToOneField(Market, primary_key=True, on_delete=models.PROTECT)
+    epoch = models.ForeignKey(LogEpoch, on_delete=models.PROTECT)
+    offset = models.BigIntegerField(help_text="The first order event that was not settled.")
+    reason = models.CharField(max_length=500)
+    halted_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.market_id} halted: {self.reason}"
+
+
+class CacheTrust(models.Model):
+    """The single row that says since when the Redis cache is not to be believed, if so.
+
+    Set by a process that could not mark what it was about to change; cleared, after a flush, by
+    the periodic repair. See `balances.cache`.
+    """
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=1)
+    distrusted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        verbose_name_plural = "cache trust"
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="cache_trust_single_row"),
+        ]
+
+    def __str__(self) -> str:
+        return f"distrusted since {self.distrusted_at}" if self.distrusted_at else "trusted"

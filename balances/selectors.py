@@ -1,0 +1,47 @@
+"""Reads of balances: from the cache when it can vouch for the value, else from Postgres."""
+
+from typing import Literal, NamedTuple
+
+from django.contrib.auth import get_user_model
+from django.db.models import QuerySet
+
+from balances import cache, trust
+from balances.cache import CachedBalance
+from balances.models import Balance, Trade
+
+
+class UserBalances(NamedTuple):
+    """All of a user's balances, and which store answered."""
+
+    balances: tuple[CachedBalance, ...]
+    source: Literal["cache", "database"]
+
+
+def get_balances(*, user_id: int) -> UserBalances | None:
+    """Return a user's committed balances by asset, or None if there is no such user."""
+    answer = cache.read(user_id)
+    if answer.state == "hit":
+        return UserBalances(tuple(sorted(answer.balances)), "cache")
+    # Asked before the balances are read: what is vouched for must not be older than the question.
+    if answer.state == "untrusted" and trust.is_trusted():
+        cache.vouch(answer.asked_at)
+    stored = _stored_balances(user_id)
+    if not stored and not get_user_model().objects.filter(pk=user_id).exists():
+        return None
+    if answer.lease:
+        cache.fill(user_id, answer.lease, stored)
+    return UserBalances(stored, "database")
+
+
+def _stored_balances(user_id: int) -> tuple[CachedBalance, ...]:
+    rows = (
+        Balance.objects.filter(user_id=user_id)
+        .order_by("asset_id")
+        .values_list("user_id", "asset_id", "available", "held", "version")
+    )
+    return tuple(CachedBalance(*row) for row in rows)
+
+
+def list_trades(*, market: str) -> QuerySet[Trade]:
+    """Return the settled trades of a market, the newest first."""
+    return Trade.objects.filter(market_id=market).order_by("-trade_id")

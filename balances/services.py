@@ -1,0 +1,99 @@
+"""Writes to balances: deposits, withdrawals, holds. Settlement is in `balances.settle`."""
+
+from decimal import Decimal
+
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError
+
+from balances.cache import CachedBalance
+from balances.changes import change_balances
+from balances.ledger import ZERO, Movement, apply_movements
+from exchange.api.errors import ClientError
+from exchange.money import MAX_AMOUNT, format_amount
+from orders.models import Asset
+
+
+class InsufficientBalanceError(ClientError):
+    code = "insufficient_balance"
+
+
+class UnknownUserError(ClientError):
+    code = "unknown_user"
+    field = "user_id"
+
+
+class UnknownAssetError(ClientError):
+    code = "unknown_asset"
+    field = "asset"
+
+
+class InvalidAmountError(ClientError):
+    code = "invalid_amount"
+    field = "amount"
+
+
+def deposit(
+    *, user_id: int, asset: str, amount: Decimal, actor_id: int | None = None, note: str = ""
+) -> None:
+    """Credit `amount` of `asset` to a user's available balance, with a ledger entry.
+
+    Raises:
+        UnknownUserError, UnknownAssetError: there is no such user or asset.
+        InvalidAmountError: not positive, or more precise than the asset.
+    """
+    _transfer("deposit", user_id, asset, amount, actor_id, note)
+
+
+def withdraw(
+    *, user_id: int, asset: str, amount: Decimal, actor_id: int | None = None, note: str = ""
+) -> None:
+    """Debit `amount` of `asset` from a user's available balance, with a ledger entry.
+
+    Raises:
+        UnknownUserError, UnknownAssetError: there is no such user or asset.
+        InvalidAmountError: not positive, or more precise than the asset.
+        InsufficientBalanceError: less than `amount` is available.
+    """
+    _transfer("withdrawal", user_id, asset, amount, actor_id, note)
+
+
+def hold(*, user_id: int, asset: str, amount: Decimal, order_id: int) -> list[CachedBalance]:
+    """Move `amount` from available to held, inside the caller's transaction.
+
+    Returns the changed balances for `change_balances`.
+
+    Raises:
+        UnknownUserError: there is no such user.
+        InsufficientBalanceError: less than `amount` is available.
+    """
+    movement = Movement(user_id, asset, "hold", -amount, amount, order_id)
+    return _apply_or_refuse(movement, amount)
+
+
+def _transfer(
+    kind: str, user_id: int, asset: str, amount: Decimal, actor_id: int | None, note: str
+) -> None:
+    known = Asset.objects.filter(pk=asset).first()
+    if known is None:
+        raise UnknownAssetError(f"There is no asset {asset}.")
+    if not get_user_model().objects.filter(pk=user_id).exists():
+        raise UnknownUserError(f"There is no user {user_id}.")
+    if not ZERO < amount <= MAX_AMOUNT:
+        raise InvalidAmountError("The amount must be greater than zero, and not beyond reason.")
+    if amount % (Decimal(10) ** -known.decimals):
+        raise InvalidAmountError(f"{asset} has {known.decimals} decimals: use no more digits.")
+    signed = amount if kind == "deposit" else -amount
+    movement = Movement(user_id, asset, kind, signed, ZERO, None, None, actor_id, note)
+    change_balances(lambda: (None, _apply_or_refuse(movement, amount)))
+
+
+def _apply_or_refuse(movement: Movement, amount: Decimal) -> list[CachedBalance]:
+    try:
+        return apply_movements([movement])
+    except IntegrityError as error:
+        if "balance_no_overdraft" not in str(error):
+            raise
+        raise InsufficientBalanceError(
+            f"{format_amount(amount)} {movement.asset} is needed, and less is available. "
+            "Deposit more, cancel an order that holds some, or ask for less."
+        ) from error

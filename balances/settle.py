@@ -1,0 +1,242 @@
+"""Settling a batch of results: one transaction, a handful of statements, however many trades.
+
+Exactly once: the checkpoints are locked first, and a result at or below its checkpoint, or of an
+earlier epoch, is dropped. In order: each result names the one before it, and a gap stops. A
+result that would break a promise halts its market and is never skipped over: the batch is then
+settled one by one, so that the other markets go on.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import structlog
+from django.db import IntegrityError, connection, transaction
+
+from balances.cache import CachedBalance
+from balances.changes import change_balances
+from balances.ledger import apply_movements
+from balances.locks import CheckpointRow, lock_checkpoints
+from balances.models import MarketHalt
+from balances.settlement import OrderChange, TradeRow, plan
+from exchange.records import Execution
+from orders import services as orders
+
+logger = structlog.get_logger(__name__)
+
+
+class Result(NamedTuple):
+    """An execution and the partition it came on."""
+
+    partition: int
+    execution: Execution
+
+
+class ViolationError(Exception):
+    """Settling this result would break a promise: an order is not in the state it implies."""
+
+
+class SequenceError(Exception):
+    """A result does not follow the one before it: something between them is missing."""
+
+    def __init__(self, partition: int, message: str) -> None:
+        super().__init__(message)
+        self.partition = partition
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What a batch came to: results settled now, and how many were dropped as known already."""
+
+    results: tuple[Result, ...]
+    dropped: int
+
+
+def settle(results: Sequence[Result]) -> Settled:
+    """Settle `results` (in the order of the log) in one transaction.
+
+    Raises:
+        SequenceError: a result is missing; nothing was settled.
+    """
+    try:
+        return change_balances(lambda: _settle_together(results))
+    except (IntegrityError, ViolationError):
+        logger.exception("settlement_violation", action="The batch is settled one by one.")
+    return change_balances(lambda: _settle_one_by_one(results))
+
+
+def _settle_together(results: Sequence[Result]) -> tuple[Settled, Sequence[CachedBalance]]:
+    fresh, reached = _fresh(results)
+    changed = _apply([result.execution for result in fresh]) if fresh else []
+    _move_checkpoints(reached)
+    return Settled(tuple(fresh), len(results) - len(fresh)), changed
+
+
+def _settle_one_by_one(results: Sequence[Result]) -> tuple[Settled, Sequence[CachedBalance]]:
+    settled, halted = [], set()
+    changed: dict[tuple[int, str], CachedBalance] = {}
+    fresh, reached = _fresh(results)
+    with connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    for result in fresh:
+        if result.execution.market in halted:
+            continue
+        try:
+            with transaction.atomic():
+                rows = _apply([result.execution])
+        except (IntegrityError, ViolationError) as error:
+            _halt(result, str(error))
+            halted.add(result.execution.market)
+            continue
+        settled.append(result)
+        changed.update({(row.user_id, row.asset): row for row in rows})
+    _move_checkpoints(reached)
+    return Settled(tuple(settled), len(results) - len(settled)), list(changed.values())
+
+
+def _fresh(results: Sequence[Result]) -> tuple[list[Result], dict[int, int]]:
+    """Lock the checkpoints; return what is still to be settled, and where they are to move.
+
+    The results of a halted market are left out, but their partition moves on past them.
+    """
+    checkpoints = lock_checkpoints({result.partition for result in results})
+    reached = {number: row.offset for number, row in checkpoints.items()}
+    fresh = []
+    for result in results:
+        checkpoint = checkpoints.get(result.partition)
+        if checkpoint is None:
+            raise SequenceError(result.partition, f"partition {result.partition} has no checkpoint")
+        if _is_news(result.execution, checkpoint, reached[result.partition]):
+            _require_next(result, reached[result.partition])
+            reached[result.partition] = result.execution.offset
+            fresh.append(result)
+    halted = set(
+        MarketHalt.objects.filter(
+            market_id__in={result.execution.market for result in fresh}
+        ).values_list("market_id", flat=True)
+    )
+    return [result for result in fresh if result.execution.market not in halted], reached
+
+
+def _is_news(execution: Execution, checkpoint: CheckpointRow, reached: int) -> bool:
+    if checkpoint.halted or execution.epoch < checkpoint.epoch:
+        return False
+    if execution.epoch > checkpoint.epoch:
+        raise SequenceError(
+            checkpoint.partition,
+            f"a result of epoch {execution.epoch}, but the database knows {checkpoint.epoch}",
+        )
+    return execution.offset > reached
+
+
+def _require_next(result: Result, reached: int) -> None:
+    execution = result.execution
+    if execution.previous_offset != reached:
+        raise SequenceError(
+            result.partition,
+            f"partition {result.partition} is settled up to {reached}, but the next result"
+            f" ({execution.offset}) follows {execution.previous_offset}",
+        )
+
+
+def _apply(executions: Sequence[Execution]) -> list[CachedBalance]:
+    planned = plan(executions)
+    _update_orders(list(planned.orders.values()))
+    changed = apply_movements(planned.movements) if planned.movements else []
+    if planned.trades:
+        _insert_trades(planned.trades)
+    return changed
+
+
+def _update_orders(changes: Sequence[OrderChange]) -> None:
+    """Move the orders on; each must exist in just the state that its results imply."""
+    columns = zip(
+        *(
+            (
+                change.order_id, change.market, change.user_id, change.side, change.is_new,
+                change.epoch, change.offset, change.filled_quantity, change.filled_quote,
+                change.finished_as, change.reason, change.canceled_quantity,
+            )
+            for change in changes
+        ),
+        strict=True,
+    )  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_UPDATE_ORDERS, [list(column) for column in columns])
+        if cursor.rowcount != len(changes):
+            raise ViolationError(
+                f"{len(changes) - cursor.rowcount} of the orders "
+                f"{[change.order_id for change in changes][:20]} are not in the state that "
+                "their results imply"
+            )
+
+
+_UPDATE_ORDERS = """
+UPDATE orders_order o SET
+  filled_quantity = o.filled_quantity + d.filled_quantity,
+  filled_quote = o.filled_quote + d.filled_quote,
+  epoch = coalesce(d.epoch, o.epoch),
+  "offset" = coalesce(d."offset", o."offset"),
+  status = CASE
+    WHEN d.finished_as <> '' THEN d.finished_as
+    WHEN o.filled_quantity + d.filled_quantity = o.quantity THEN 'filled'
+    WHEN o.filled_quantity + d.filled_quantity > 0 THEN 'partially_filled'
+    ELSE 'open' END,
+  reason = CASE WHEN d.finished_as <> '' THEN d.reason ELSE o.reason END,
+  finished_at = CASE
+    WHEN d.finished_as <> '' OR o.filled_quantity + d.filled_quantity = o.quantity
+    THEN now() END
+FROM unnest(
+  %s::bigint[], %s::varchar[], %s::bigint[], %s::varchar[], %s::bool[],
+  %s::int[], %s::bigint[], %s::numeric[], %s::numeric[],
+  %s::varchar[], %s::varchar[], %s::numeric[]
+) AS d(id, market_id, user_id, side, is_new,
+       epoch, "offset", filled_quantity, filled_quote,
+       finished_as, reason, canceled_quantity)
+WHERE o.id = d.id AND o.market_id = d.market_id AND o.user_id = d.user_id AND o.side = d.side
+  AND CASE WHEN d.is_new THEN o.status = 'pending'
+      ELSE o.status IN ('open', 'partially_filled') END
+  AND (d.finished_as = ''
+       OR o.quantity - o.filled_quantity - d.filled_quantity = d.canceled_quantity)
+"""
+
+
+def _insert_trades(trades: Sequence[TradeRow]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO balances_trade (market_id, trade_id, price, quantity, taker_side,"
+            " buy_order_id, sell_order_id, buyer_id, seller_id, executed_at)"
+            " SELECT *, now() FROM unnest(%s::varchar[], %s::bigint[], %s::numeric[],"
+            " %s::numeric[], %s::varchar[], %s::bigint[], %s::bigint[], %s::bigint[],"
+            " %s::bigint[])",
+            [list(column) for column in zip(*trades, strict=True)],
+        )
+
+
+def _move_checkpoints(reached: dict[int, int]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'UPDATE balances_checkpoint c SET "offset" = d."offset", updated_at = now()'
+            ' FROM unnest(%s::int[], %s::bigint[]) AS d(partition, "offset")'
+            " WHERE c.partition = d.partition",
+            [list(reached), list(reached.values())],
+        )
+
+
+def _halt(result: Result, reason: str) -> None:
+    execution = result.execution
+    MarketHalt.objects.create(
+        market_id=execution.market,
+        epoch_id=execution.epoch,
+        offset=execution.offset,
+        reason=reason[:500],
+    )
+    orders.halt_market(market=execution.market, reason=reason)
+    logger.critical(
+        "market_halted",
+        market=execution.market,
+        epoch=execution.epoch,
+        offset=execution.offset,
+        order_id=execution.order_id,
+        reason=reason,
+    )

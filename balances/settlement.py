@@ -1,0 +1,132 @@
+"""What a batch of results means in money: pure computation, no database, no clock.
+
+Rules (from the design, section 2): a trade happens at the maker's price; the buyer's hold was
+taken at their own limit, so what a better price leaves is released in the same step; what a
+cancel takes out of the book is released exactly. `plan` gives every movement with its reason;
+their sum over all users is zero for each asset.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import NamedTuple
+
+from balances.ledger import ZERO, Movement
+from exchange.records import Execution, Trade
+
+
+class TradeRow(NamedTuple):
+    """A trade to be stored; columns as in `balances_trade`."""
+
+    market: str
+    trade_id: int
+    price: Decimal
+    quantity: Decimal
+    taker_side: str
+    buy_order_id: int
+    sell_order_id: int
+    buyer_id: int
+    seller_id: int
+
+
+@dataclass(slots=True)
+class OrderChange:
+    """What a batch does to one order; the first four fields must agree with the stored order.
+
+    `is_new`: its first result is in this batch, at `epoch` and `offset` (else both None).
+    `finished_as`: "canceled" or "rejected", or "" where the fills decide.
+    `canceled_quantity`: must equal what the batch leaves unfilled, if it was canceled.
+    """
+
+    order_id: int
+    market: str
+    user_id: int
+    side: str
+    is_new: bool = False
+    epoch: int | None = None
+    offset: int | None = None
+    filled_quantity: Decimal = ZERO
+    filled_quote: Decimal = ZERO
+    finished_as: str = ""
+    reason: str = ""
+    canceled_quantity: Decimal = ZERO
+
+
+@dataclass(slots=True)
+class SettlementPlan:
+    """Everything a batch changes."""
+
+    movements: list[Movement] = field(default_factory=list)
+    trades: list[TradeRow] = field(default_factory=list)
+    orders: dict[int, OrderChange] = field(default_factory=dict)
+
+
+def plan(executions: Iterable[Execution]) -> SettlementPlan:
+    """Return what `executions`, in this order, change."""
+    result = SettlementPlan()
+    for execution in executions:
+        _plan_one(result, execution)
+    return result
+
+
+def _plan_one(result: SettlementPlan, execution: Execution) -> None:
+    base, _, quote = execution.market.partition("-")
+    change = _change(
+        result, execution.market, execution.order_id, execution.user_id, execution.side
+    )
+    if execution.event == "new":
+        change.is_new = True
+        change.epoch, change.offset = execution.epoch, execution.offset
+    limit = Decimal(execution.price)
+    for trade in execution.trades:
+        _plan_trade(result, execution, trade, limit)
+    if execution.status in ("canceled", "rejected"):
+        quantity = Decimal(execution.canceled_quantity)
+        change.finished_as, change.reason = execution.status, execution.reason
+        change.canceled_quantity = quantity
+        asset, amount = (quote, limit * quantity) if execution.side == "buy" else (base, quantity)
+        if amount:
+            result.movements.append(
+                Movement(execution.user_id, asset, "release", amount, -amount, execution.order_id)
+            )
+
+
+def _plan_trade(result: SettlementPlan, execution: Execution, trade: Trade, limit: Decimal) -> None:
+    base, _, quote = execution.market.partition("-")
+    price, quantity = Decimal(trade.price), Decimal(trade.quantity)
+    value = price * quantity
+    taker_buys = trade.taker_side == "buy"
+    buyer_id = execution.user_id if taker_buys else trade.maker_user_id
+    seller_id = trade.maker_user_id if taker_buys else execution.user_id
+    # A maker's limit is the price of the trade, so only a taker can have held more.
+    improvement = (limit - price) * quantity if taker_buys else ZERO
+    buy, sell, number = trade.buy_order_id, trade.sell_order_id, trade.trade_id
+    result.movements += [
+        Movement(buyer_id, quote, "trade", ZERO, -value, buy, number),
+        Movement(buyer_id, base, "trade", quantity, ZERO, buy, number),
+        Movement(seller_id, base, "trade", ZERO, -quantity, sell, number),
+        Movement(seller_id, quote, "trade", value, ZERO, sell, number),
+    ]
+    if improvement:
+        result.movements.append(
+            Movement(buyer_id, quote, "release", improvement, -improvement, buy, number)
+        )
+    result.trades.append(
+        TradeRow(
+            execution.market, number, price, quantity, trade.taker_side, buy, sell,
+            buyer_id, seller_id,
+        )
+    )  # fmt: skip
+    for order_id, user_id, side in ((buy, buyer_id, "buy"), (sell, seller_id, "sell")):
+        change = _change(result, execution.market, order_id, user_id, side)
+        change.filled_quantity += quantity
+        change.filled_quote += value
+
+
+def _change(
+    result: SettlementPlan, market: str, order_id: int, user_id: int, side: str
+) -> OrderChange:
+    change = result.orders.get(order_id)
+    if change is None:
+        change = result.orders[order_id] = OrderChange(order_id, market, user_id, side)
+    return change

@@ -1,0 +1,218 @@
+"""KafkaBridge: a Celery worker that is fed by Kafka.
+
+A bootstep of the *Worker* blueprint, because the Consumer blueprint is restarted at every broker
+reconnect and the log has nothing to do with the broker. Its thread owns the Kafka consumer, polls
+batches, runs the registered Celery task for each in this process, and commits what the task has
+finished. A task that fails is tried again with the same batch, with a back-off, until it succeeds
+or the partition goes to somebody else: nothing is ever skipped. A bridge that cannot go on takes
+the worker down with it, so that it is started afresh: a dead bridge never looks like a healthy
+worker.
+
+What a batch means is not known here: a `Feed` names the topic and the task, and says where each
+partition begins.
+"""
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import click
+import structlog
+from celery import Task, bootsteps
+from django.conf import settings
+from django.db import close_old_connections
+from django.utils.module_loading import import_string
+
+from exchange.bridge_status import BridgeStatus
+from exchange.kafka import GroupConsumer, Log, LogIdentity, LogRecord, Rebalanced
+
+logger = structlog.get_logger(__name__)
+
+POLL_MS = 250
+CHECK_SECONDS = 2.0
+"""How often the bridge asks whether the log is still the same one, and how far behind it is."""
+MAX_BACKOFF_SECONDS = 5.0
+
+
+class Feed(Protocol):
+    """What a bridge feeds to which task."""
+
+    topic: str
+    group: str
+    task: Task[Any, Any]
+
+    def begin(self, partitions: set[int]) -> Mapping[int, int | None]:
+        """Get ready for exactly `partitions`; return the offset each begins at.
+
+        None: where the group has committed. Called after every rebalance and whenever the log
+        may have changed; may take as long as it needs, and is called again if it fails.
+        """
+
+
+class LogChangedError(Exception):
+    """The log is not the one this session began on: made anew, or shorter than what was read."""
+
+
+class Bridge:
+    """The bridge's thread, apart from Celery."""
+
+    def __init__(self, name: str) -> None:
+        self._feed: Feed = import_string(settings.KAFKA_BRIDGES[name])()
+        self._status = BridgeStatus(name)
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"bridge-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout: float = 30.0) -> None:
+        """Finish the batch at hand, leave the group, and end."""
+        self._stopping.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        backoff = _Backoff(self._stopping)
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._status.report("connecting")
+                    self._session(backoff)
+                except LogChangedError as error:
+                    logger.warning("log_changed", reason=str(error))
+                except Exception as error:
+                    self._status.report("failing", error=repr(error))
+                    logger.exception("bridge_session_failed", retry_in=backoff.seconds)
+                    backoff.wait()
+        except BaseException:
+            # Nothing here is worth saving: every state survives SIGKILL. Alive without a bridge,
+            # the worker would look healthy and do nothing.
+            logger.critical("bridge_died", exc_info=True)
+            os._exit(70)
+        self._status.report("stopped")
+
+    def _session(self, backoff: "_Backoff") -> None:
+        """Consume until told to stop; whatever goes wrong with the log ends the session."""
+        with Log() as log:
+            identity = log.identity()
+            consumer = GroupConsumer(topic=self._feed.topic, group=self._feed.group)
+            try:
+                self._consume(consumer, log, identity, backoff)
+            finally:
+                consumer.close()
+
+    def _consume(
+        self, consumer: GroupConsumer, log: Log, identity: LogIdentity, backoff: "_Backoff"
+    ) -> None:
+        check = _Every(CHECK_SECONDS)
+        while not self._stopping.is_set():
+            try:
+                if check.is_due():
+                    self._check(consumer, log, identity)
+                batch = consumer.poll(POLL_MS)
+                if batch:
+                    self._process(batch, consumer)
+                    consumer.commit()
+                    backoff.reset()
+            except Rebalanced:
+                self._begin(consumer)
+
+    def _begin(self, consumer: GroupConsumer) -> None:
+        partitions = consumer.assignment()
+        if not partitions:
+            return  # between two assignments: what is in memory may come back
+        self._status.report("recovering", partitions=sorted(partitions))
+        consumer.start_at(self._feed.begin(partitions))
+        self._status.report("running", partitions=sorted(partitions))
+        logger.info("partitions_assigned", partitions=sorted(partitions), topic=self._feed.topic)
+
+    def _process(self, batch: list[LogRecord], consumer: GroupConsumer) -> None:
+        """Run the task until it has succeeded with this batch."""
+        backoff = _Backoff(self._stopping)
+        while True:
+            try:
+                self._feed.task.apply(args=(batch,), throw=True)
+            except Exception as error:
+                self._status.report("failing", error=repr(error))
+                logger.exception(
+                    "batch_failed", records=len(batch), retry_in=backoff.seconds,
+                    action="The same batch is tried again.",
+                )  # fmt: skip
+                close_old_connections()
+                backoff.wait()
+                if self._stopping.is_set():
+                    raise
+                consumer.keep_alive()
+            else:
+                return
+
+    def _check(self, consumer: GroupConsumer, log: Log, identity: LogIdentity) -> None:
+        positions, ends = consumer.positions(), consumer.end_offsets()
+        if (found := log.identity()) != identity:
+            raise LogChangedError(f"the topics are {found}, and were {identity}")
+        for partition, position in positions.items():
+            if position > ends[partition]:
+                raise LogChangedError(f"partition {partition} ends before {position}")
+        lag = {number: ends[number] - position for number, position in positions.items()}
+        if positions:
+            self._status.report("running", partitions=sorted(positions), lag=lag)
+        else:
+            self._status.report("idle")
+
+
+class _Backoff:
+    """Waits longer after each failure in a row, and not at all once the bridge is to stop."""
+
+    def __init__(self, stopping: threading.Event) -> None:
+        self._stopping = stopping
+        self.seconds = 0.1
+
+    def wait(self) -> None:
+        self._stopping.wait(self.seconds)
+        self.seconds = min(self.seconds * 2, MAX_BACKOFF_SECONDS)
+
+    def reset(self) -> None:
+        self.seconds = 0.1
+
+
+class _Every:
+    """Says once per interval that it is time; the first time at once."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._next = 0.0
+
+    def is_due(self) -> bool:
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + self._seconds
+        return True
+
+
+class KafkaBridge(bootsteps.StartStopStep):
+    """Starts, drains and stops the bridge named by `--bridge` with the worker."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, bridge: str | None = None, **kwargs: Any) -> None:
+        super().__init__(worker, **kwargs)
+        if bridge is not None and bridge not in settings.KAFKA_BRIDGES:
+            names = ", ".join(settings.KAFKA_BRIDGES)
+            raise click.BadParameter(f"there is no bridge {bridge!r}; there are: {names}")
+        self._name = bridge
+        self._bridge: Bridge | None = None
+
+    def start(self, worker: Any) -> None:  # noqa: ARG002 - the interface of Celery
+        if self._name is not None:
+            self._bridge = Bridge(self._name)
+            self._bridge.start()
+
+    def stop(self, worker: Any) -> None:  # noqa: ARG002
+        if self._bridge is not None:
+            self._bridge.stop()
+            self._bridge = None
+
+    def terminate(self, worker: Any) -> None:
+        self.stop(worker)

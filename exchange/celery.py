@@ -1,0 +1,35 @@
+"""The Celery app: periodic tasks over Redis, and workers that a Kafka bridge feeds.
+
+`celery -A exchange worker --bridge NAME` runs a bridge (see `exchange.bridge`) inside the worker;
+the names are those of `settings.KAFKA_BRIDGES`. Without it, it is an ordinary worker.
+"""
+
+import os
+from typing import Any
+
+import click
+from celery import Celery
+from celery.signals import setup_logging
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
+
+app = Celery("exchange")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def _keep_django_logging(**_: Any) -> None:
+    """Stop Celery from putting its own handlers in place of the project's."""
+
+
+def _add_bridge() -> None:
+    from exchange.bridge import KafkaBridge
+
+    app.user_options["worker"].add(
+        click.Option(["--bridge"], help="Feed this worker from Kafka: matching or trades.")
+    )
+    app.steps["worker"].add(KafkaBridge)
+
+
+_add_bridge()

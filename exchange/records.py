@@ -1,0 +1,132 @@
+"""The records on the log: what `order-events` and `trade-events` carry.
+
+Typed structs, encoded as JSON and decoded strictly: an unknown field, a missing one or a value
+of the wrong type is a `RecordError`, never a guess. Amounts travel as decimal strings, so no
+float can enter on the way. Every record names its version; a reader refuses a version it does
+not know. This module knows nothing of Django, Kafka or the engine.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+
+SideName: TypeAlias = Literal["buy", "sell"]
+Identifier: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?$")]
+MarketSymbol: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{2,10}-[A-Z0-9]{2,10}$")]
+
+NO_OFFSET = -1
+"""`previous_offset` of the first result of an epoch: nothing came before it."""
+
+
+class RecordError(ValueError):
+    """A record that cannot be decoded: it belongs in the dead-letter topic, with this message."""
+
+
+class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An accepted order, its money already on hold. `price`: quote per base; `quantity`: base."""
+
+    v: Literal[1] = 1
+    order_id: Identifier
+    user_id: Identifier
+    market: MarketSymbol
+    side: SideName
+    order_type: Literal["limit"]
+    time_in_force: Literal["gtc"]
+    price: DecimalString
+    quantity: DecimalString
+    created_at: str
+    request_id: str = ""
+
+
+class CancelOrder(
+    msgspec.Struct, tag="cancel", frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """A user's wish to take what remains of an order out of the book."""
+
+    v: Literal[1] = 1
+    order_id: Identifier
+    user_id: Identifier
+    market: MarketSymbol
+    created_at: str
+    request_id: str = ""
+
+
+OrderEvent: TypeAlias = NewOrder | CancelOrder
+
+
+class Trade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One fill. `trade_id` is dense per market; `price` is the maker's (quote per base)."""
+
+    trade_id: Identifier
+    buy_order_id: Identifier
+    sell_order_id: Identifier
+    maker_user_id: Identifier
+    taker_side: SideName
+    price: DecimalString
+    quantity: DecimalString
+
+
+class Execution(
+    msgspec.Struct, tag="execution", frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """All that one order event did: one record per event, so that no batch cuts an order in half.
+
+    `event` is the type of the order event: "new" results move an order out of `pending`.
+    `offset` is the event's own on `order-events`, `previous_offset` that of the result before it
+    on the same partition (`NO_OFFSET` for the first of a log), `epoch` the life of the log in
+    which both count. `status` is the order's after the event; `canceled_quantity` is the base
+    quantity taken out of the book by it, whose hold is to be released. `user_id`, `side` and
+    `price` (its limit) are those of the order that the event was about.
+    """
+
+    v: Literal[1] = 1
+    event: Literal["new", "cancel"]
+    market: MarketSymbol
+    epoch: Identifier
+    offset: Offset
+    previous_offset: Annotated[int, msgspec.Meta(ge=NO_OFFSET)]
+    order_id: Identifier
+    user_id: Identifier
+    side: SideName
+    price: DecimalString
+    status: Literal["open", "partially_filled", "filled", "canceled", "rejected"]
+    reason: str = ""
+    canceled_quantity: DecimalString = "0"
+    trades: tuple[Trade, ...] = ()
+    request_id: str = ""
+
+
+_encoder = msgspec.json.Encoder()
+_order_event_decoder: msgspec.json.Decoder[OrderEvent] = msgspec.json.Decoder(OrderEvent)
+_execution_decoder: msgspec.json.Decoder[Execution] = msgspec.json.Decoder(Execution)
+
+
+def encode(record: OrderEvent | Execution) -> bytes:
+    """Return the record's bytes on the log; the same record always gives the same bytes."""
+    return _encoder.encode(record)
+
+
+def decode_order_event(value: bytes) -> OrderEvent:
+    """Decode a value of `order-events`.
+
+    Raises:
+        RecordError: it is not a valid record of a known version.
+    """
+    try:
+        return _order_event_decoder.decode(value)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise RecordError(str(error)) from error
+
+
+def decode_execution(value: bytes) -> Execution:
+    """Decode a value of `trade-events`.
+
+    Raises:
+        RecordError: it is not a valid record of a known version.
+    """
+    try:
+        return _execution_decoder.decode(value)
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise RecordError(str(error)) from error

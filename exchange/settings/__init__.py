@@ -1,0 +1,12 @@
+"""Settings, one file per concern. Everything that differs between machines is in the environment.
+
+`EXCHANGE_ENV=production` refuses to start without its secrets; anything else is development:
+readable errors and logs, a known secret key, servers on loopback.
+"""
+
+from exchange.settings.admin import *
+from exchange.settings.api import *
+from exchange.settings.base import *
+from exchange.settings.logs import *
+from exchange.settings.stores import *
+from exchange.settings.tasks import *

@@ -1,0 +1,70 @@
+"""Postgres, Redis and Kafka: addresses, limits, topics."""
+
+from urllib.parse import urlsplit
+
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from exchange.addresses import address
+from exchange.settings.base import env
+
+TRANSACTION_TIMEOUT_SECONDS = env.int("DATABASE_TRANSACTION_TIMEOUT_SECONDS", default=10)
+"""No transaction that changes balances lives longer. The cache's marks outlive it, so a process
+that is frozen between mark and commit cannot commit after its mark has gone (decision 0004)."""
+
+DATABASES = {
+    "default": {
+        **env.db_url_config(address("DATABASE_URL")),
+        "ENGINE": "django.db.backends.postgresql",
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "ATOMIC_REQUESTS": False,
+        "OPTIONS": {
+            "connect_timeout": 5,
+            "options": f"-c transaction_timeout={TRANSACTION_TIMEOUT_SECONDS * 1000} "
+            "-c lock_timeout=5000",
+        },
+    }
+}
+
+REDIS_URL = address("REDIS_URL")
+CACHE_DATABASE = env.int("REDIS_CACHE_DATABASE", default=1)
+"""The Redis database of the cache. Its own, because a cache that is not to be believed any more is
+flushed whole; the Celery broker lives in the one that `REDIS_URL` names."""
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": urlsplit(REDIS_URL)._replace(path=f"/{CACHE_DATABASE}").geturl(),
+        "OPTIONS": {
+            "SOCKET_CONNECT_TIMEOUT": 1,
+            "SOCKET_TIMEOUT": 1,
+            "CONNECTION_POOL_CLASS": "balances.cache.connection.AdoptingPool",
+            "CONNECTION_POOL_KWARGS": {
+                "max_connections": 64,
+                # One fresh try for a pooled connection that a restart has cut, then an answer.
+                "retry": Retry(NoBackoff(), retries=1),
+            },
+        },
+    }
+}
+CACHE_VALUE_SECONDS = env.int("CACHE_VALUE_SECONDS", default=300)
+"""A balance nobody asks for leaves the cache after this. The last net, not the mechanism."""
+
+KAFKA_BOOTSTRAP_SERVERS = address("KAFKA_BOOTSTRAP_SERVERS").split(",")
+KAFKA_PARTITIONS = env.int("KAFKA_PARTITIONS", default=4)
+"""Partitions of `order-events` and `trade-events`. Fixed for the life of a log: an asset's
+partition is a hash of its symbol modulo this number."""
+KAFKA_REPLICATION_FACTOR = env.int("KAFKA_REPLICATION_FACTOR", default=1)
+KAFKA_SESSION_TIMEOUT_MS = env.int("KAFKA_SESSION_TIMEOUT_MS", default=6_000)
+KAFKA_FETCH_MAX_WAIT_MS = env.int("KAFKA_FETCH_MAX_WAIT_MS", default=5)
+"""How long a fetch waits at the broker when there is nothing. The embedded broker does not wake
+a waiting fetch, so half of this is latency there."""
+KAFKA_MAX_BATCH = env.int("KAFKA_MAX_BATCH", default=500)
+"""Records in a batch at most; under load a batch is as large as the backlog, up to this."""
+KAFKA_TOPIC_PREFIX = env.str("KAFKA_TOPIC_PREFIX", default="")
+KAFKA_BRIDGES = {
+    "matching": "matching.bridge.MatchingFeed",
+    "trades": "balances.bridge.TradesFeed",
+}
+"""What `celery worker --bridge NAME` feeds: the class that says from where, and to which task."""
+KAFKA_RELAY_TIMEOUT_MS = env.int("KAFKA_RELAY_TIMEOUT_MS", default=10_000)

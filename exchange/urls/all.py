@@ -1,0 +1,12 @@
+"""All services in one process: for `manage.py runserver`, the schema and the tests."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("exchange.urls.common")),
+    path("", include("orders.urls")),
+    path("", include("balances.urls")),
+    path("", include("matching.urls")),
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,10 @@
+"""The order service (port 5002), and the admin."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("exchange.urls.common")),
+    path("", include("orders.urls")),
+    path("admin/", admin.site.urls),
+]

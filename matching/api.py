@@ -1,0 +1,135 @@
+"""The matching engine's read API: markets, books, trades, as settled."""
+
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from balances.models import Trade
+from balances.selectors import list_trades
+from exchange.api.errors import ErrorBody
+from exchange.api.fields import AmountField
+from exchange.api.pagination import BySymbol, ByTradeId
+from orders import selectors
+from orders.models import Market, Order
+from orders.services import UnknownMarketError
+
+
+class MarketNotFoundError(UnknownMarketError):
+    """The market is what the address names: nothing is there."""
+
+    http_status = 404
+
+
+class MarketOutput(serializers.ModelSerializer[Market]):
+    """A market and its rules."""
+
+    base = serializers.CharField(source="base_id")
+    quote = serializers.CharField(source="quote_id")
+    tick_size = AmountField(help_text="Prices are multiples of this (quote per base).")
+    lot_size = AmountField(help_text="Quantities are multiples of this (base).")
+
+    class Meta:
+        model = Market
+        fields = ["symbol", "base", "quote", "tick_size", "lot_size", "state", "state_reason"]
+        read_only_fields = fields
+
+
+class LevelOutput(serializers.Serializer[Any]):
+    """All that rests at one price."""
+
+    price = AmountField(help_text="Quote per base.")
+    quantity = AmountField(help_text="Base.")
+
+
+class BookQuery(serializers.Serializer[Any]):
+    """How much of the book."""
+
+    levels = serializers.IntegerField(
+        min_value=1, max_value=500, default=50, help_text="Price levels per side."
+    )
+
+
+class BookOutput(serializers.Serializer[Any]):
+    """Both sides, the best price first."""
+
+    market = serializers.CharField()
+    bids = LevelOutput(many=True)
+    asks = LevelOutput(many=True)
+
+
+class TradeOutput(serializers.ModelSerializer[Trade]):
+    """A settled trade."""
+
+    price = AmountField(help_text="Quote per base.")
+    quantity = AmountField(help_text="Base.")
+
+    class Meta:
+        model = Trade
+        fields = ["trade_id", "price", "quantity", "taker_side", "executed_at"]
+        read_only_fields = fields
+
+
+class MarketListView(GenericAPIView[Market]):
+    """All markets with their rules and states."""
+
+    serializer_class = MarketOutput
+    pagination_class = BySymbol
+    queryset = Market.objects.none()
+
+    @extend_schema(summary="List markets", responses=MarketOutput(many=True), tags=["market data"])
+    def get(self, request: Request) -> Response:  # noqa: ARG002
+        page = self.paginate_queryset(selectors.list_markets())
+        return self.get_paginated_response(MarketOutput(page, many=True).data)
+
+
+_SYMBOL = OpenApiParameter("symbol", str, OpenApiParameter.PATH, description="ADA-USDT")
+
+
+class BookView(APIView):
+    """The order book of a market, by price level."""
+
+    @extend_schema(
+        summary="A market's order book",
+        parameters=[_SYMBOL, BookQuery],
+        responses={200: BookOutput, 400: ErrorBody, 404: ErrorBody},
+        tags=["market data"],
+    )
+    def get(self, request: Request, symbol: str) -> Response:
+        query = BookQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        _require_market(symbol)
+        levels = query.validated_data["levels"]
+        sides = {
+            name: selectors.book_side(market=symbol, side=side, limit=levels)
+            for name, side in (("bids", Order.Side.BUY), ("asks", Order.Side.SELL))
+        }
+        return Response(BookOutput({"market": symbol, **sides}).data)
+
+
+class TradeListView(GenericAPIView[Trade]):
+    """A market's trades, the newest first."""
+
+    serializer_class = TradeOutput
+    pagination_class = ByTradeId
+    queryset = Trade.objects.none()
+
+    @extend_schema(
+        summary="A market's trades",
+        parameters=[_SYMBOL],
+        responses={200: TradeOutput(many=True), 404: ErrorBody},
+        tags=["market data"],
+    )
+    def get(self, request: Request, symbol: str) -> Response:  # noqa: ARG002
+        _require_market(symbol)
+        page = self.paginate_queryset(list_trades(market=symbol))
+        return self.get_paginated_response(TradeOutput(page, many=True).data)
+
+
+def _require_market(symbol: str) -> None:
+    if not selectors.list_markets().filter(pk=symbol).exists():
+        raise MarketNotFoundError(f"There is no market {symbol}. GET /markets lists them.")

@@ -1,0 +1,17 @@
+"""What feeds the matching task: `order-events`, each partition from its checkpoint on."""
+
+from collections.abc import Mapping
+
+from exchange.kafka import ORDER_EVENTS
+from matching.tasks import host, match_orders
+
+
+class MatchingFeed:
+    """See `exchange.bridge.Feed`."""
+
+    topic = ORDER_EVENTS
+    group = "matching"
+    task = match_orders
+
+    def begin(self, partitions: set[int]) -> Mapping[int, int | None]:
+        return host.begin(partitions)

@@ -1,0 +1,58 @@
+"""The matching engine: pure, single-threaded, standard library only.
+
+How it works:
+
+- An `Engine` holds one `OrderBook` per market, for all markets of one partition of the log.
+  `engine.apply(offset, command)` takes a `PlaceOrder` or a `CancelOrder` with its offset and
+  returns an `Execution`, or `None` when the event changes nothing.
+- Amounts are integers: prices in ticks, quantities in lots. Scaling is the caller's work.
+- A book has two `BookSide`s. A side maps a price to a `Level`, a first-in-first-out queue of
+  orders; a heap of prices gives the best one. An index from order id to its entry makes a cancel
+  O(1): the entry is zeroed where it stands and swept out later, before such entries outnumber
+  the live ones (`levels.py`).
+- An order trades with the best price first, at one price with the oldest order, always at the
+  maker's price. What is left of it rests.
+- `position` moves with every event. Results are chained: each names the offset of the one before.
+- Recovery: `Engine(checkpoint)`, `add_market` for each market, `restore` for each live order in
+  time order, then `apply` every event after the checkpoint. Results come out as the first time.
+- `state_hash()` is equal for equal books; `validate()` checks the structure from inside.
+
+The engine never reads a clock, rolls dice, does I/O, imports Django or touches a float. Its
+assertions stay on in production: better no result than a wrong one.
+"""
+
+from matching.engine.book import OrderBook
+from matching.engine.engine import Engine
+from matching.engine.errors import CrossedBook, DuplicateOrder, UnknownMarket
+from matching.engine.messages import (
+    BUY,
+    NO_OFFSET,
+    SELL,
+    CancelOrder,
+    Command,
+    Execution,
+    Fill,
+    PlaceOrder,
+    RestingOrder,
+    Side,
+    Status,
+)
+
+__all__ = [
+    "BUY",
+    "NO_OFFSET",
+    "SELL",
+    "CancelOrder",
+    "Command",
+    "CrossedBook",
+    "DuplicateOrder",
+    "Engine",
+    "Execution",
+    "Fill",
+    "OrderBook",
+    "PlaceOrder",
+    "RestingOrder",
+    "Side",
+    "Status",
+    "UnknownMarket",
+]

@@ -1,0 +1,195 @@
+"""The order book of one market: who trades with whom, at what price, in what order.
+
+Rule (DESIGN, promise 7): price-time priority. The best price trades first; at one price the
+order that has been resting longest. A trade is at the maker's price, so a taker never does worse
+than its limit. What a limit order cannot trade at once rests in the book.
+
+Self-trades are allowed: two orders of one user match like any others.
+
+The book knows prices in ticks and quantities in lots, as plain integers. It must never read a
+clock, roll dice, do I/O or keep more than its live orders need.
+"""
+
+from collections.abc import Iterable, Iterator
+from heapq import nsmallest
+
+from matching.engine.errors import CrossedBook, DuplicateOrder
+from matching.engine.levels import REMAINING, SLACK, BookEntry, BookSide
+from matching.engine.messages import BUY, SELL, Fill, RestingOrder, Side
+
+_new = tuple.__new__  # builds a named tuple in half the time of its own constructor
+
+
+class OrderBook:
+    """One market's resting orders. `last_trade_id`: number of its latest trade, 0 before any."""
+
+    __slots__ = ("_asks", "_bids", "_entries", "last_trade_id")
+
+    def __init__(self, last_trade_id: int = 0) -> None:
+        assert last_trade_id >= 0, last_trade_id
+        self.last_trade_id = last_trade_id
+        self._entries: dict[int, BookEntry] = {}
+        self._bids = BookSide()
+        self._asks = BookSide()
+
+    def __len__(self) -> int:
+        """Return the number of live orders."""
+        return len(self._entries)
+
+    def __contains__(self, order_id: object) -> bool:
+        return order_id in self._entries
+
+    def place(
+        self, order_id: int, user_id: int, side: Side, price: int, quantity: int
+    ) -> tuple[int, tuple[Fill, ...]]:
+        """Match a new limit order and let its remainder rest; return (remaining, fills).
+
+        Raises:
+            DuplicateOrder: the id is already in the book.
+        """
+        if order_id in self._entries:
+            raise DuplicateOrder(order_id)
+        assert price > 0, price
+        assert quantity > 0, quantity
+        # A taker reaches the makers whose key is at most `reach`; its own key is the negative.
+        if side == BUY:
+            reach, own, makers = price, self._bids, self._asks
+        else:
+            assert side == SELL, side
+            reach, own, makers = -price, self._asks, self._bids
+        fills: tuple[Fill, ...] = ()
+        if makers.keys and makers.keys[0] <= reach:
+            quantity, fills = self._match(makers, reach, quantity)
+        if quantity:
+            self._entries[order_id] = entry = [order_id, user_id, side, price, quantity]
+            # As `own.append` does, without its call: this line is every resting order's.
+            level = own.levels.get(-reach) or own.add_level(-reach)
+            level.queue.append(entry)
+            level.quantity += quantity
+        return quantity, fills
+
+    def _match(self, makers: BookSide, reach: int, quantity: int) -> tuple[int, tuple[Fill, ...]]:
+        """Trade up to `quantity` with the makers in reach; return (remaining, fills)."""
+        entries = self._entries
+        fills: list[Fill] = []
+        trade_id = self.last_trade_id
+        keys, levels = makers.keys, makers.levels
+        while quantity and keys and keys[0] <= reach:
+            level = levels.get(keys[0])
+            if level is None:
+                makers.best_key()  # sweeps the stale keys off the top
+                continue
+            queue = level.queue
+            available = level.quantity
+            while quantity and available:
+                maker = queue[0]
+                maker_order_id, maker_user_id, _, price, remaining = maker
+                if not remaining:
+                    queue.popleft()
+                    level.canceled -= 1
+                    continue
+                if remaining > quantity:
+                    traded = quantity
+                    maker[REMAINING] = remaining - traded
+                else:
+                    traded = remaining
+                    queue.popleft()
+                    del entries[maker_order_id]
+                quantity -= traded
+                available -= traded
+                trade_id += 1
+                fill = _new(Fill, (trade_id, maker_order_id, maker_user_id, price, traded))
+                fills.append(fill)
+            level.quantity = available
+            if not available:
+                makers.drop_best_level()
+            elif level.canceled:
+                level.compact()
+        self.last_trade_id = trade_id
+        return quantity, tuple(fills)
+
+    def cancel(self, order_id: int) -> RestingOrder | None:
+        """Take an order out; return it as it was, or `None` when it is not in the book."""
+        entry = self._entries.pop(order_id, None)
+        if entry is None:
+            return None
+        order = _new(RestingOrder, entry)
+        _, _, side, price, _ = entry
+        own = self._bids if side == BUY else self._asks
+        own.cancel(-side * price, entry)
+        return order
+
+    def restore(self, order_id: int, user_id: int, side: Side, price: int, remaining: int) -> None:
+        """Put back an order that was resting, behind those restored before it; nothing matches.
+
+        Raises:
+            DuplicateOrder: the id is already in the book.
+            CrossedBook: it would trade with the other side, so it cannot have been resting.
+        """
+        if order_id in self._entries:
+            raise DuplicateOrder(order_id)
+        assert price > 0, price
+        assert remaining > 0, remaining
+        assert side in (BUY, SELL), side
+        reach = side * price
+        own, makers = (self._bids, self._asks) if side == BUY else (self._asks, self._bids)
+        best = makers.best_key()
+        if best is not None and best <= reach:
+            raise CrossedBook(f"order {order_id} at {price} reaches the other side at {abs(best)}")
+        entry = [order_id, user_id, side, price, remaining]
+        self._entries[order_id] = entry
+        own.append(-reach, entry)
+
+    def depth(
+        self, levels: int | None = None
+    ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+        """Return (bids, asks) as [(price, quantity)], best price first, at most `levels` each.
+
+        Costs time in proportion to the number of price levels, not of orders.
+        """
+        assert levels is None or levels >= 0, levels
+        bids, asks = self._bids.levels, self._asks.levels
+        return (
+            [(-key, bids[key].quantity) for key in _best_keys(bids, levels)],
+            [(key, asks[key].quantity) for key in _best_keys(asks, levels)],
+        )
+
+    def orders(self) -> Iterator[RestingOrder]:
+        """Yield the live orders in priority order: all bids, then all asks."""
+        for side in (self._bids, self._asks):
+            for key in sorted(side.levels):
+                for entry in side.levels[key].queue:
+                    if entry[REMAINING]:
+                        yield _new(RestingOrder, entry)
+
+    def validate(self) -> None:
+        """Check the whole structure; raise `AssertionError` where it contradicts itself."""
+        bid, ask = self._bids.best_key(), self._asks.best_key()
+        assert bid is None or ask is None or -bid < ask, f"crossed: bid {-bid}, ask {ask}"
+        live = 0
+        for side, own in ((BUY, self._bids), (SELL, self._asks)):
+            assert own.stale.isdisjoint(own.levels), "a level is both live and stale"
+            assert len(own.keys) == len(own.stale) + len(own.levels), "heap size"
+            assert set(own.keys) == own.stale | own.levels.keys(), "heap content"
+            assert len(own.stale) <= len(own.levels) + SLACK, "stale keys not compacted"
+            live += sum(self._validate_level(side, key, own) for key in own.levels)
+        assert live == len(self._entries), "an indexed order is in no level"
+
+    def _validate_level(self, side: Side, key: int, own: BookSide) -> int:
+        """Check one level; return the number of its live orders."""
+        level = own.levels[key]
+        live = [entry for entry in level.queue if entry[REMAINING]]
+        assert live, f"empty level at {abs(key)}"
+        assert all(entry[REMAINING] > 0 for entry in live), f"negative order at {abs(key)}"
+        assert level.quantity == sum(entry[REMAINING] for entry in live), f"sum at {abs(key)}"
+        assert level.canceled == len(level.queue) - len(live), f"tombstones at {abs(key)}"
+        assert level.canceled <= len(live) + SLACK, f"level {abs(key)} not compacted"
+        for entry in live:
+            assert self._entries.get(entry[0]) is entry, f"order {entry[0]} not indexed"
+            assert entry[2] == side, f"order {entry[0]} on the wrong side"
+            assert -side * entry[3] == key, f"order {entry[0]} in the wrong level"
+        return len(live)
+
+
+def _best_keys(levels: Iterable[int], limit: int | None) -> list[int]:
+    return sorted(levels) if limit is None else nsmallest(limit, levels)

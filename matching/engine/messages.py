@@ -1,0 +1,87 @@
+"""What goes into the engine and what comes out of it: commands and results, all immutable.
+
+Every amount is a plain `int` of any size: `price` in ticks, `quantity` in lots. The caller owns
+the scale of each market; the engine never sees a decimal point.
+
+All are named tuples: a frozen dataclass costs two and a half times as much to build (518 ns
+against 206 ns for five fields), and the engine builds one result per event.
+"""
+
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+Side: TypeAlias = int
+"""`BUY` or `SELL`. A plain integer, because it is compared on every order."""
+
+BUY: Final = 1
+SELL: Final = -1
+
+NO_OFFSET: Final = -1
+"""`previous_offset` of the first result of a log: nothing came before it."""
+
+Status: TypeAlias = Literal["open", "partially_filled", "filled", "canceled", "rejected"]
+"""State of an order after an event. The engine itself never answers `rejected`."""
+
+
+class PlaceOrder(NamedTuple):
+    """A limit order, good till canceled. `order_id` is unique over all markets, for ever."""
+
+    order_id: int
+    user_id: int
+    market: str
+    side: Side
+    price: int
+    quantity: int
+
+
+class CancelOrder(NamedTuple):
+    """Take what remains of an order out of its book. Who may ask is not the engine's business."""
+
+    order_id: int
+    market: str
+
+
+Command: TypeAlias = PlaceOrder | CancelOrder
+
+
+class Fill(NamedTuple):
+    """One trade of the taker with one maker, at the maker's price.
+
+    `trade_id` is dense per market: the next trade has the next number, with no gap.
+    """
+
+    trade_id: int
+    maker_order_id: int
+    maker_user_id: int
+    price: int
+    quantity: int
+
+
+class Execution(NamedTuple):
+    """All that one event did, in one result, so that no reader sees half an order.
+
+    `previous_offset` is the offset of the result before this one, in whatever market: a reader
+    that misses a result sees the gap. `user_id`, `side` and `price` (its limit) are those of the
+    order that the event was about; `canceled_quantity` is what left the book without a trade.
+    """
+
+    market: str
+    offset: int
+    previous_offset: int
+    order_id: int
+    user_id: int
+    side: Side
+    price: int
+    status: Status
+    reason: str
+    canceled_quantity: int
+    fills: tuple[Fill, ...]
+
+
+class RestingOrder(NamedTuple):
+    """A live order as the book shows it. `remaining`: lots still to be traded."""
+
+    order_id: int
+    user_id: int
+    side: Side
+    price: int
+    remaining: int

@@ -1,0 +1,209 @@
+"""The order service: place, look at, list and cancel orders."""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from rest_framework import serializers
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from exchange.api.errors import ErrorBody
+from exchange.api.fields import AmountField
+from exchange.middleware import current_request_id
+from orders import selectors, services
+from orders.models import Order
+
+DEFAULT_QUOTE = "USDT"
+"""The quote asset of the short form, which names only the base asset."""
+
+
+class OrderInput(serializers.Serializer[Any]):
+    """An order, in one of two forms.
+
+    Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
+    Full: `market`, `side`, `type`, `quantity`, `price`, and optionally `client_order_id`.
+    """
+
+    user_id = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+    market = serializers.CharField(max_length=21, required=False, help_text="For example ADA-USDT.")
+    asset = serializers.CharField(
+        max_length=10, required=False, help_text="Base asset; the quote is USDT."
+    )
+    side = serializers.ChoiceField(Order.Side.choices, required=False)
+    order_type = serializers.ChoiceField(
+        Order.Side.choices, required=False, help_text="The side, in the short form."
+    )
+    type = serializers.ChoiceField(Order.Type.choices, required=False, default="limit")
+    quantity = AmountField(help_text="In the base asset; a multiple of the market's lot size.")
+    price = AmountField(help_text="Quote per base; a multiple of the market's tick size.")
+    client_order_id = serializers.RegexField(
+        r"^[A-Za-z0-9._:-]{1,64}$",
+        required=False,
+        help_text="Your own id: sent again, it answers 200 with the first order.",
+    )
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "user_id": attrs["user_id"],
+            "market": self._market(attrs),
+            "side": self._one_of(attrs, "side", "order_type"),
+            "quantity": attrs["quantity"],
+            "price": attrs["price"],
+            "client_order_id": attrs.get("client_order_id"),
+        }
+
+    @staticmethod
+    def _market(attrs: dict[str, Any]) -> str:
+        if "market" in attrs and "asset" in attrs:
+            raise serializers.ValidationError(
+                {"asset": "Give market or asset, not both."}, code="ambiguous"
+            )
+        if "market" in attrs:
+            return str(attrs["market"])
+        if "asset" in attrs:
+            return f"{attrs['asset']}-{DEFAULT_QUOTE}"
+        raise serializers.ValidationError(
+            {"market": "Give market (ADA-USDT) or asset (ADA)."}, code="required"
+        )
+
+    @staticmethod
+    def _one_of(attrs: dict[str, Any], name: str, other: str) -> str:
+        given = {attrs[key] for key in (name, other) if key in attrs}
+        if len(given) == 1:
+            return str(given.pop())
+        if given:
+            raise serializers.ValidationError(
+                {name: f"{name} and {other} say different things; give one."}, code="ambiguous"
+            )
+        raise serializers.ValidationError({name: "Give side: buy or sell."}, code="required")
+
+
+class OrderOutput(serializers.ModelSerializer[Order]):
+    """A stored order."""
+
+    market = serializers.CharField(source="market_id")
+    user_id = serializers.IntegerField()
+    type = serializers.ChoiceField(Order.Type.choices, source="order_type")
+    price = AmountField(help_text="Quote per base.")
+    quantity = AmountField(help_text="Base.")
+    filled_quantity = AmountField(help_text="Base.")
+    remaining_quantity = AmountField(help_text="Base; of a finished order, what was not filled.")
+    filled_quote = AmountField(help_text="Quote paid or received so far.")
+    cancel_requested = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Order
+        fields = [
+            "id", "client_order_id", "user_id", "market", "side", "type", "time_in_force",
+            "price", "quantity", "filled_quantity", "remaining_quantity", "filled_quote",
+            "status", "reason", "cancel_requested", "created_at", "finished_at",
+        ]  # fmt: skip
+        read_only_fields = fields
+
+    def get_cancel_requested(self, order: Order) -> bool:
+        return order.cancel_requested_at is not None
+
+
+class OrderFilter(serializers.Serializer[Any]):
+    """What `GET /orders` can be narrowed by."""
+
+    user_id = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
+    market = serializers.CharField(max_length=21, required=False)
+    status = serializers.ChoiceField(Order.Status.choices, required=False)
+
+
+_SHORT = OpenApiExample(
+    "short form",
+    value={"user_id": 1, "asset": "ADA", "quantity": 10, "price": 1.9, "order_type": "buy"},
+    request_only=True,
+)
+_FULL = OpenApiExample(
+    "full form",
+    value={
+        "user_id": 1, "market": "ADA-USDT", "side": "buy", "type": "limit",
+        "quantity": "10", "price": "1.9", "client_order_id": "my-1",
+    },
+    request_only=True,
+)  # fmt: skip
+
+
+class OrderListView(GenericAPIView[Order]):
+    """Place an order, or list orders newest first."""
+
+    serializer_class = OrderInput
+    queryset = Order.objects.none()
+
+    @extend_schema(
+        summary="List orders",
+        parameters=[OrderFilter],
+        responses={200: OrderOutput(many=True), 400: ErrorBody},
+        tags=["orders"],
+    )
+    def get(self, request: Request) -> Response:
+        wanted = OrderFilter(data=request.query_params)
+        wanted.is_valid(raise_exception=True)
+        page = self.paginate_queryset(selectors.list_orders(**wanted.validated_data))
+        return self.get_paginated_response(OrderOutput(page, many=True).data)
+
+    @extend_schema(
+        summary="Place an order",
+        description="Validates, puts the money on hold and stores the order: it is durable once "
+        "you have the 201. It is matched right after; follow it with GET /orders/{id}.",
+        request=OrderInput,
+        responses={
+            201: OrderOutput,
+            200: OrderOutput,
+            400: ErrorBody,
+            422: ErrorBody,
+            503: ErrorBody,
+        },
+        examples=[_SHORT, _FULL],
+        tags=["orders"],
+    )
+    def post(self, request: Request) -> Response:
+        order = OrderInput(data=request.data)
+        order.is_valid(raise_exception=True)
+        placed = services.place_order(**order.validated_data, request_id=current_request_id())
+        return Response(
+            OrderOutput(placed.order).data,
+            status=201 if placed.created else 200,
+            headers={"Location": f"/orders/{placed.order.pk}"},
+        )
+
+
+_ORDER_ID = OpenApiParameter("order_id", OpenApiTypes.INT64, OpenApiParameter.PATH)
+
+
+class OrderDetailView(GenericAPIView[Order]):
+    """Look at one order, or cancel it."""
+
+    serializer_class = OrderOutput
+    queryset = Order.objects.none()
+
+    @extend_schema(
+        summary="Look at an order",
+        parameters=[_ORDER_ID],
+        responses={200: OrderOutput, 404: ErrorBody},
+        tags=["orders"],
+    )
+    def get(self, request: Request, order_id: int) -> Response:  # noqa: ARG002
+        order = selectors.get_order(order_id=order_id)
+        if order is None:
+            raise services.OrderNotFoundError(f"There is no order {order_id}.")
+        return Response(OrderOutput(order).data)
+
+    @extend_schema(
+        summary="Cancel an order",
+        description="Asks the engine to take the rest of the order out of the book. The hold is "
+        "released once the engine has confirmed; until then `cancel_requested` is true. The order "
+        "may still be filled first.",
+        parameters=[_ORDER_ID],
+        request=None,
+        responses={202: OrderOutput, 404: ErrorBody, 422: ErrorBody},
+        tags=["orders"],
+    )
+    def delete(self, request: Request, order_id: int) -> Response:  # noqa: ARG002
+        order = services.request_cancel(order_id=order_id)
+        return Response(OrderOutput(order).data, status=202)

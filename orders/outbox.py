@@ -1,0 +1,121 @@
+"""From the order row to `order-events`: right after the commit, without waiting.
+
+The row is the outbox. What is not published here, because the log is away or the process dies,
+is published by the relay; the engine drops what it has seen already.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import cast
+
+import structlog
+from django.utils import timezone
+
+from exchange.kafka import ORDER_EVENTS, LogError, OutgoingRecord, Publisher, partition_for
+from exchange.middleware import current_request_id
+from exchange.money import format_amount
+from exchange.records import CancelOrder, NewOrder, SideName, encode
+from orders.models import Order
+
+logger = structlog.get_logger(__name__)
+
+_RETRY_AFTER_SECONDS = 2.0
+
+
+class _Outlet:
+    """The process's publisher, left alone for a while after a failure so that no request waits."""
+
+    def __init__(self) -> None:
+        self._publisher = Publisher(delivery_timeout_ms=10_000)
+        self._closed_until = 0.0
+        self._opening = threading.Lock()
+        self._open = False
+
+    def publish_soon(self, record: OutgoingRecord, order_id: int) -> None:
+        if time.monotonic() < self._closed_until:
+            return
+        if self._open:
+            self._send(record, order_id)
+        elif self._opening.acquire(blocking=False):
+            try:
+                self._send(record, order_id)
+            finally:
+                self._opening.release()
+        # else: another thread is connecting just now; the relay takes this record.
+
+    def _send(self, record: OutgoingRecord, order_id: int) -> None:
+        try:
+            self._publisher.publish_soon(record, lambda error: self._failed(order_id, error))
+            self._open = True
+        except LogError as error:
+            self._failed(order_id, error)
+
+    def _failed(self, order_id: int, error: BaseException) -> None:
+        self._open = False
+        self._closed_until = time.monotonic() + _RETRY_AFTER_SECONDS
+        logger.warning(
+            "publish_failed", order_id=order_id, error=repr(error), action="The relay publishes it."
+        )
+
+
+_outlet = _Outlet()
+
+
+def publish_soon(order: Order) -> None:
+    """Publish a new order; returns at once and never fails: the relay is the net."""
+    _outlet.publish_soon(new_order_record(order), order.pk)
+
+
+def publish_cancel_soon(order: Order) -> None:
+    """Publish the wish to cancel `order`; returns at once and never fails."""
+    _outlet.publish_soon(cancel_record(order), order.pk)
+
+
+def new_order_record(order: Order) -> OutgoingRecord:
+    """Return the record of an accepted order, the same for each time it is published."""
+    return _record(
+        order,
+        NewOrder(
+            order_id=order.pk,
+            user_id=order.user_id,
+            market=order.market_id,
+            side=cast(SideName, order.side),
+            order_type="limit",
+            time_in_force="gtc",
+            price=format_amount(order.price),
+            quantity=format_amount(order.quantity),
+            created_at=order.created_at.isoformat(),
+            request_id=order.request_id,
+        ),
+    )
+
+
+def cancel_record(order: Order) -> OutgoingRecord:
+    """Return the record of a wish to cancel `order`."""
+    return _record(
+        order,
+        CancelOrder(
+            order_id=order.pk,
+            user_id=order.user_id,
+            market=order.market_id,
+            created_at=(order.cancel_requested_at or timezone.now()).isoformat(),
+            request_id=current_request_id() or order.request_id,
+        ),
+    )
+
+
+def _record(order: Order, event: NewOrder | CancelOrder) -> OutgoingRecord:
+    base, _, _ = order.market_id.partition("-")
+    return OutgoingRecord(ORDER_EVENTS, partition_for(base), base.encode(), encode(event))
+
+
+def records_of(orders: Sequence[Order]) -> list[OutgoingRecord]:
+    """Return what the log should hold of unfinished orders: new if pending, then the cancel."""
+    records = []
+    for order in orders:
+        if order.status == Order.Status.PENDING:
+            records.append(new_order_record(order))
+        if order.cancel_requested_at is not None:
+            records.append(cancel_record(order))
+    return records

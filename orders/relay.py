@@ -1,0 +1,108 @@
+"""The relay: publishes again what should be on the log and is not.
+
+An order is on the log, or is not yet known to be missing, as long as the engine has not come past
+the place where it would stand. So each run notes where the log ends now; once the settlement has
+reached that place, what was due before that moment and is still waiting has been lost on the way
+(a process died between commit and publish, or the log was lost) and is published again. Under a
+backlog nothing is published twice for being late. Losing the notes only delays.
+"""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+import structlog
+from django.conf import settings
+from django.core.cache import cache
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce, Greatest
+from django.utils import timezone
+
+from balances.checkpoints import settled_offsets
+from exchange.kafka import ORDER_EVENTS, Log, Publisher, partition_for
+from orders.models import LIVE_STATUSES, Market, Order
+from orders.outbox import records_of
+
+logger = structlog.get_logger(__name__)
+
+GRACE = timedelta(seconds=2)
+"""How long the first publish may take."""
+MAX_ORDERS = 5_000
+"""Published in one run at most; the next run goes on."""
+_NOTES_KEY = "orders:relay:notes"
+_MAX_NOTES = 120
+
+
+class _Note(NamedTuple):
+    """Where `order-events` ended at a moment: every record due before stands before that."""
+
+    at: datetime
+    ends: dict[int, int]
+
+
+def relay() -> int:
+    """Publish what is missing and return how many orders that were.
+
+    Raises:
+        LogError: the log is away. Nothing is marked as published; the next run tries again.
+    """
+    with Log() as log:
+        ends = log.end_offsets(ORDER_EVENTS)
+    notes: list[_Note] = cache.get(_NOTES_KEY, [])
+    settled = settled_offsets()
+    relayed = 0
+    for partition, markets in _markets_by_partition().items():
+        due_before = _passed(notes, partition, settled.get(partition, -1))
+        if due_before is not None:
+            relayed += _relay_partition(markets, due_before - GRACE)
+    notes = [*notes[-_MAX_NOTES:], _Note(timezone.now(), ends)]
+    cache.set(_NOTES_KEY, notes, timeout=600)
+    return relayed
+
+
+def _markets_by_partition() -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for symbol, base in Market.objects.values_list("symbol", "base_id"):
+        found.setdefault(partition_for(base), []).append(symbol)
+    return found
+
+
+def _passed(notes: list[_Note], partition: int, settled: int) -> datetime | None:
+    """Return the latest noted moment whose end of the log has been settled."""
+    return max(
+        (note.at for note in notes if note.ends.get(partition, 0) <= settled + 1), default=None
+    )
+
+
+def _relay_partition(markets: list[str], due_before: datetime) -> int:
+    missing = Q(status=Order.Status.PENDING) | Q(
+        status__in=LIVE_STATUSES, cancel_requested_at__isnull=False, finished_at__isnull=True
+    )
+    with transaction.atomic():
+        orders = list(
+            Order.objects.select_for_update(skip_locked=True, of=("self",))
+            .filter(missing, market_id__in=markets, created_at__lt=due_before)
+            .annotate(
+                due=Greatest(
+                    "created_at",
+                    Coalesce("cancel_requested_at", F("created_at")),
+                    Coalesce("relayed_at", F("created_at")),
+                )
+            )
+            .filter(due__lt=due_before)
+            .order_by("id")[:MAX_ORDERS]
+        )
+        if not orders:
+            return 0
+        Order.objects.filter(pk__in=[order.pk for order in orders]).update(
+            relayed_at=timezone.now()
+        )
+    # After the commit, so that no row is locked while the log is slow. If it fails, these orders
+    # are tried again once the settlement has passed the next note.
+    publisher = Publisher(delivery_timeout_ms=settings.KAFKA_RELAY_TIMEOUT_MS)
+    try:
+        publisher.publish(records_of(orders))
+    finally:
+        publisher.close()
+    logger.warning("orders_relayed", count=len(orders), first=orders[0].pk, last=orders[-1].pk)
+    return len(orders)

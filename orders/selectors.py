@@ -1,0 +1,67 @@
+"""Reads of orders and markets. Nothing here writes."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
+
+from django.db.models import F, QuerySet, Sum
+
+from orders.models import LIVE_STATUSES, Market, Order
+
+
+class PlaceOnLog(NamedTuple):
+    """Where the engine saw an order; both None as long as no result has been settled."""
+
+    epoch: int | None
+    offset: int | None
+
+
+def places_on_log(order_ids: Sequence[int]) -> dict[int, PlaceOnLog]:
+    """Return the settled places of those of `order_ids` that exist, in one query."""
+    if not order_ids:
+        return {}
+    rows = Order.objects.filter(pk__in=order_ids).values_list("pk", "epoch", "offset")
+    return {pk: PlaceOnLog(epoch, offset) for pk, epoch, offset in rows}
+
+
+def list_orders(
+    *, user_id: int | None = None, market: str | None = None, status: str | None = None
+) -> QuerySet[Order]:
+    """Return orders, newest first, of a user, a market, in a status."""
+    orders = Order.objects.order_by("-id")
+    if user_id is not None:
+        orders = orders.filter(user_id=user_id)
+    if market is not None:
+        orders = orders.filter(market_id=market)
+    if status is not None:
+        orders = orders.filter(status=status)
+    return orders
+
+
+def list_markets() -> QuerySet[Market]:
+    """Return all markets with their rules, by symbol."""
+    return Market.objects.order_by("symbol")
+
+
+class Level(NamedTuple):
+    """All that is wanted or offered at one price. `price`: quote per base; `quantity`: base."""
+
+    price: Decimal
+    quantity: Decimal
+
+
+def book_side(*, market: str, side: str, limit: int) -> list[Level]:
+    """Return the best `limit` price levels of one side, the best first, as settled so far."""
+    best_first = "-price" if side == Order.Side.BUY else "price"
+    rows = (
+        Order.objects.filter(market_id=market, side=side, status__in=LIVE_STATUSES)
+        .values("price")
+        .annotate(remaining=Sum(F("quantity") - F("filled_quantity")))
+        .order_by(best_first)[:limit]
+    )
+    return [Level(row["price"], row["remaining"]) for row in rows]
+
+
+def get_order(*, order_id: int) -> Order | None:
+    """Return one order, or None."""
+    return Order.objects.filter(pk=order_id).first()

@@ -1,0 +1,193 @@
+"""Writes to orders: place, ask for a cancel, halt a market.
+
+A service validates, changes Postgres in one transaction, and only then publishes. Publishing may
+fail: the order row is the outbox, and the relay (`orders.relay`) publishes again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+import structlog
+from django.contrib.auth import get_user_model
+from django.db import IntegrityError
+from django.utils import timezone
+
+from balances import services as balances
+from balances.cache import CachedBalance
+from balances.changes import change_balances
+from exchange.api.errors import ClientError
+from exchange.money import MAX_AMOUNT, format_amount
+from orders import outbox
+from orders.models import UNFINISHED_STATUSES, Market, Order
+
+logger = structlog.get_logger(__name__)
+
+
+class UnknownMarketError(ClientError):
+    code = "unknown_market"
+    field = "market"
+
+
+class MarketHaltedError(ClientError):
+    code = "market_halted"
+    field = "market"
+
+
+class PriceNotPositiveError(ClientError):
+    code = "price_not_positive"
+    field = "price"
+
+
+class QuantityNotPositiveError(ClientError):
+    code = "quantity_not_positive"
+    field = "quantity"
+
+
+class PriceNotOnTickError(ClientError):
+    code = "price_not_on_tick"
+    field = "price"
+
+
+class QuantityNotOnLotError(ClientError):
+    code = "quantity_not_on_lot"
+    field = "quantity"
+
+
+class OrderTooLargeError(ClientError):
+    code = "order_too_large"
+    field = "quantity"
+
+
+class OrderNotFoundError(ClientError):
+    code = "unknown_order"
+    field = "order_id"
+    http_status = 404
+
+
+class OrderFinishedError(ClientError):
+    code = "order_finished"
+    field = "order_id"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """The stored order; `created` is False when the client's own id was known already."""
+
+    order: Order
+    created: bool
+
+
+def place_order(
+    *,
+    user_id: int,
+    market: str,
+    side: str,
+    price: Decimal,
+    quantity: Decimal,
+    client_order_id: str | None = None,
+    request_id: str = "",
+) -> Placed:
+    """Hold the money, store the order, publish it. `price`: quote per base; `quantity`: base.
+
+    With a `client_order_id` that the user has used before, nothing happens and the first order is
+    returned: a retry is harmless.
+
+    Raises:
+        ClientError: one of this module's or of `balances.services`; nothing has changed.
+    """
+    if client_order_id is not None and (known := _known(user_id, client_order_id)):
+        return Placed(known, created=False)
+    rules = Market.objects.filter(pk=market).first()
+    if rules is None:
+        raise UnknownMarketError(f"There is no market {market}. GET /markets lists them.")
+    _check_against(rules, price, quantity)
+    order = Order(
+        user_id=user_id,
+        market=rules,
+        side=side,
+        price=price,
+        quantity=quantity,
+        client_order_id=client_order_id,
+        request_id=request_id,
+    )
+    try:
+        change_balances(lambda: _store_with_hold(order))
+    except balances.InsufficientBalanceError:
+        if not get_user_model().objects.filter(pk=user_id).exists():
+            raise balances.UnknownUserError(f"There is no user {user_id}.") from None
+        raise
+    except IntegrityError:
+        # Two requests with the same id at once: the other one was first.
+        if client_order_id is not None and (known := _known(user_id, client_order_id)):
+            return Placed(known, created=False)
+        raise
+    logger.info("order_accepted", order_id=order.pk, market=market, side=side, user_id=user_id)
+    outbox.publish_soon(order)
+    return Placed(order, created=True)
+
+
+def request_cancel(*, order_id: int, user_id: int | None = None) -> Order:
+    """Ask the engine to take what remains of an order out of the book.
+
+    The hold is released when the engine has confirmed: the order may be filled first. Asking
+    again is harmless. `user_id`: only an order of this user.
+
+    Raises:
+        OrderNotFoundError: there is no such order.
+        OrderFinishedError: there is nothing left to cancel.
+    """
+    orders = Order.objects.filter(pk=order_id)
+    if user_id is not None:
+        orders = orders.filter(user_id=user_id)
+    asked = orders.filter(status__in=UNFINISHED_STATUSES, cancel_requested_at__isnull=True).update(
+        cancel_requested_at=timezone.now()
+    )
+    order = orders.select_related("market").first()
+    if order is None:
+        raise OrderNotFoundError(f"There is no order {order_id}.")
+    if order.status not in UNFINISHED_STATUSES:
+        raise OrderFinishedError(f"The order is {order.status} already: nothing is left to cancel.")
+    if asked:
+        logger.info("cancel_accepted", order_id=order.pk, order_request_id=order.request_id)
+    outbox.publish_cancel_soon(order)
+    return order
+
+
+def halt_market(*, market: str, reason: str) -> None:
+    """Take no more orders on `market`; what rests there stays as it is."""
+    Market.objects.filter(pk=market).update(state=Market.State.HALTED, state_reason=reason[:500])
+
+
+def _known(user_id: int, client_order_id: str) -> Order | None:
+    return Order.objects.filter(user_id=user_id, client_order_id=client_order_id).first()
+
+
+def _check_against(market: Market, price: Decimal, quantity: Decimal) -> None:
+    if market.state == Market.State.HALTED:
+        raise MarketHaltedError(f"{market.symbol} is halted: no new orders until it is resumed.")
+    if price <= 0:
+        raise PriceNotPositiveError("The price must be greater than zero.")
+    if quantity <= 0:
+        raise QuantityNotPositiveError("The quantity must be greater than zero.")
+    if price % market.tick_size:
+        tick = format_amount(market.tick_size)
+        raise PriceNotOnTickError(f"The price must be a multiple of {tick}, the tick size.")
+    if quantity % market.lot_size:
+        lot = format_amount(market.lot_size)
+        raise QuantityNotOnLotError(f"The quantity must be a multiple of {lot}, the lot size.")
+    if price * quantity > MAX_AMOUNT:
+        raise OrderTooLargeError("Price times quantity is beyond what an account can hold.")
+
+
+def _store_with_hold(order: Order) -> tuple[None, Sequence[CachedBalance]]:
+    order.pk = None
+    order._state.adding = True  # the work may run twice: the first row was rolled back
+    order.save(force_insert=True)
+    buys = order.side == Order.Side.BUY
+    asset, amount = (
+        (order.market.quote_id, order.price * order.quantity)
+        if buys
+        else (order.market.base_id, order.quantity)
+    )
+    return None, balances.hold(user_id=order.user_id, asset=asset, amount=amount, order_id=order.pk)

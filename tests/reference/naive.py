@@ -1,0 +1,171 @@
+"""A matching engine that is slow and obviously right: the oracle for the fast one.
+
+Written from the rules, not from the engine, and shares no code with it. Every order ever resting
+is a row in one list; every question is answered by scanning and sorting that list.
+
+The rules: the best price first, then the oldest; a trade at the maker's price; the remainder of a
+limit order rests; trade numbers are dense per market; an order id counts once; canceling what is
+not in the book does nothing; a result names the offset of the result before it.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+SideName = Literal["buy", "sell"]
+
+
+@dataclass
+class Row:
+    """One order in the book. `arrival`: place in the queue of all orders."""
+
+    arrival: int
+    market: str
+    order_id: int
+    user_id: int
+    side: SideName
+    price: int
+    remaining: int
+
+
+@dataclass(frozen=True)
+class NaiveTrade:
+    """One trade with one maker."""
+
+    trade_id: int
+    maker_order_id: int
+    maker_user_id: int
+    price: int
+    quantity: int
+
+
+@dataclass(frozen=True)
+class NaiveResult:
+    """What one event did."""
+
+    market: str
+    offset: int
+    previous_offset: int
+    order_id: int
+    user_id: int
+    side: SideName
+    price: int
+    status: str
+    canceled_quantity: int = 0
+    trades: tuple[NaiveTrade, ...] = ()
+
+
+@dataclass
+class NaiveExchange:
+    """All markets, as one list of live orders."""
+
+    last_trade_ids: dict[str, int]
+    rows: list[Row] = field(default_factory=list)
+    known_ids: set[int] = field(default_factory=set)
+    arrivals: int = 0
+    previous_offset: int = -1
+
+    def place(
+        self,
+        offset: int,
+        *,
+        market: str,
+        order_id: int,
+        user_id: int,
+        side: SideName,
+        price: int,
+        quantity: int,
+    ) -> NaiveResult | None:
+        """Match one limit order, one trade at a time."""
+        if order_id in self.known_ids:
+            return None
+        self.known_ids.add(order_id)
+        self.arrivals += 1
+        taker = Row(self.arrivals, market, order_id, user_id, side, price, quantity)
+        trades: list[NaiveTrade] = []
+        while taker.remaining > 0:
+            makers = self.makers_for(taker)
+            if not makers:
+                break
+            maker = makers[0]
+            quantity_traded = min(maker.remaining, taker.remaining)
+            maker.remaining -= quantity_traded
+            taker.remaining -= quantity_traded
+            self.rows = [row for row in self.rows if row.remaining > 0]
+            self.last_trade_ids[market] += 1
+            trades.append(
+                NaiveTrade(
+                    trade_id=self.last_trade_ids[market],
+                    maker_order_id=maker.order_id,
+                    maker_user_id=maker.user_id,
+                    price=maker.price,
+                    quantity=quantity_traded,
+                )
+            )
+        if taker.remaining > 0:
+            self.rows.append(taker)
+        if taker.remaining == 0:
+            status = "filled"
+        elif trades:
+            status = "partially_filled"
+        else:
+            status = "open"
+        return self.result(offset, taker, status, trades=tuple(trades))
+
+    def cancel(self, offset: int, *, market: str, order_id: int) -> NaiveResult | None:
+        """Take the order out, if this market has it."""
+        for row in self.rows:
+            if row.order_id == order_id and row.market == market:
+                self.rows = [other for other in self.rows if other is not row]
+                return self.result(offset, row, "canceled", canceled_quantity=row.remaining)
+        return None
+
+    def result(
+        self,
+        offset: int,
+        row: Row,
+        status: str,
+        *,
+        canceled_quantity: int = 0,
+        trades: tuple[NaiveTrade, ...] = (),
+    ) -> NaiveResult:
+        """Build a result and make it the one that the next one names."""
+        previous_offset = self.previous_offset
+        self.previous_offset = offset
+        return NaiveResult(
+            market=row.market,
+            offset=offset,
+            previous_offset=previous_offset,
+            order_id=row.order_id,
+            user_id=row.user_id,
+            side=row.side,
+            price=row.price,
+            status=status,
+            canceled_quantity=canceled_quantity,
+            trades=trades,
+        )
+
+    def makers_for(self, taker: Row) -> list[Row]:
+        """Return the orders that this one may trade with, the first to trade first."""
+        if taker.side == "buy":
+            asks = self.live(taker.market, "sell")
+            return [row for row in asks if row.price <= taker.price]
+        bids = self.live(taker.market, "buy")
+        return [row for row in bids if row.price >= taker.price]
+
+    def live(self, market: str, side: SideName) -> list[Row]:
+        """Return the live orders of one side in price-time priority."""
+        rows = [row for row in self.rows if row.market == market and row.side == side]
+        rows.sort(key=lambda row: row.arrival)
+        rows.sort(key=lambda row: row.price, reverse=side == "buy")
+        return rows
+
+    def by_arrival(self) -> list[Row]:
+        """Return copies of all live orders, the oldest first: what a database would hold."""
+        return [replace(row) for row in sorted(self.rows, key=lambda row: row.arrival)]
+
+    def depth(self, market: str, side: SideName) -> list[tuple[int, int]]:
+        """Return [(price, quantity)], the best price first."""
+        totals: dict[int, int] = {}
+        for row in self.live(market, side):
+            totals[row.price] = totals.get(row.price, 0) + row.remaining
+        return list(totals.items())

@@ -1,0 +1,270 @@
+"""The engine against the naive model: the same answers, event by event, on random flows.
+
+Deterministic: hypothesis is derandomized and the long flow has a fixed seed.
+"""
+
+import random
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from matching.engine import BUY, SELL, CancelOrder, Engine, Execution, PlaceOrder
+from tests.reference.naive import NaiveExchange, NaiveResult, NaiveTrade, SideName
+
+MARKETS = ("BTC-USDT", "BTC-EUR")
+LAST_TRADE_IDS = {"BTC-USDT": 0, "BTC-EUR": 41}
+SIDES: dict[SideName, int] = {"buy": BUY, "sell": SELL}
+SIDE_NAMES: dict[int, SideName] = {BUY: "buy", SELL: "sell"}
+
+
+@dataclass(frozen=True)
+class Event:
+    """A new order, or a cancel when `side` is `None`. `gap`: offsets skipped before it."""
+
+    gap: int
+    market: str
+    order_id: int
+    user_id: int = 0
+    side: SideName | None = None
+    price: int = 0
+    quantity: int = 0
+
+
+def new_engine() -> Engine:
+    engine = Engine()
+    for market in MARKETS:
+        engine.add_market(market, LAST_TRADE_IDS[market])
+    return engine
+
+
+def new_naive() -> NaiveExchange:
+    return NaiveExchange(last_trade_ids=dict(LAST_TRADE_IDS))
+
+
+def apply_to_engine(engine: Engine, offset: int, event: Event) -> Execution | None:
+    if event.side is None:
+        return engine.apply(offset, CancelOrder(event.order_id, event.market))
+    return engine.apply(
+        offset,
+        PlaceOrder(
+            order_id=event.order_id,
+            user_id=event.user_id,
+            market=event.market,
+            side=SIDES[event.side],
+            price=event.price,
+            quantity=event.quantity,
+        ),
+    )
+
+
+def apply_to_naive(naive: NaiveExchange, offset: int, event: Event) -> NaiveResult | None:
+    if event.side is None:
+        return naive.cancel(offset, market=event.market, order_id=event.order_id)
+    return naive.place(
+        offset,
+        market=event.market,
+        order_id=event.order_id,
+        user_id=event.user_id,
+        side=event.side,
+        price=event.price,
+        quantity=event.quantity,
+    )
+
+
+def in_naive_terms(execution: Execution | None) -> NaiveResult | None:
+    if execution is None:
+        return None
+    assert execution.reason == ""
+    return NaiveResult(
+        market=execution.market,
+        offset=execution.offset,
+        previous_offset=execution.previous_offset,
+        order_id=execution.order_id,
+        user_id=execution.user_id,
+        side=SIDE_NAMES[execution.side],
+        price=execution.price,
+        status=execution.status,
+        canceled_quantity=execution.canceled_quantity,
+        trades=tuple(
+            NaiveTrade(
+                trade_id=fill.trade_id,
+                maker_order_id=fill.maker_order_id,
+                maker_user_id=fill.maker_user_id,
+                price=fill.price,
+                quantity=fill.quantity,
+            )
+            for fill in execution.fills
+        ),
+    )
+
+
+def assert_same_books(engine: Engine, naive: NaiveExchange) -> None:
+    for market in MARKETS:
+        book = engine.book(market)
+        assert book.depth() == (naive.depth(market, "buy"), naive.depth(market, "sell"))
+        assert book.last_trade_id == naive.last_trade_ids[market]
+        assert [
+            (order.order_id, order.user_id, SIDE_NAMES[order.side], order.price, order.remaining)
+            for order in book.orders()
+        ] == [
+            (row.order_id, row.user_id, row.side, row.price, row.remaining)
+            for side in SIDES
+            for row in naive.live(market, side)
+        ]
+
+
+def with_offsets(events: list[Event]) -> list[tuple[int, Event]]:
+    offset = -1
+    numbered: list[tuple[int, Event]] = []
+    for event in events:
+        offset += 1 + event.gap
+        numbered.append((offset, event))
+    return numbered
+
+
+def rebuilt_from(naive: NaiveExchange, position: int) -> Engine:
+    """Return an engine as recovery builds it from the database at a checkpoint."""
+    engine = Engine(position)
+    for market in MARKETS:
+        engine.add_market(market, naive.last_trade_ids[market])
+    for row in naive.by_arrival():
+        engine.restore(
+            row.market, row.order_id, row.user_id, SIDES[row.side], row.price, row.remaining
+        )
+    return engine
+
+
+# Few ids, prices and quantities: so that ids repeat, prices cross and quantities meet exactly.
+places = st.builds(
+    Event,
+    gap=st.sampled_from((0, 0, 0, 2)),
+    market=st.sampled_from(MARKETS),
+    order_id=st.integers(1, 60),
+    user_id=st.integers(1, 3),
+    side=st.sampled_from(("buy", "sell")),
+    price=st.integers(98, 102),
+    quantity=st.integers(1, 6),
+)
+cancels = st.builds(
+    Event,
+    gap=st.sampled_from((0, 0, 0, 2)),
+    market=st.sampled_from(MARKETS),
+    order_id=st.integers(1, 70),
+)
+flows = st.lists(st.one_of(places, places, cancels), max_size=60)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(flow=flows)
+def test_every_event_has_the_naive_result(flow: list[Event]) -> None:
+    engine, naive = new_engine(), new_naive()
+
+    for offset, event in with_offsets(flow):
+        result = in_naive_terms(apply_to_engine(engine, offset, event))
+
+        assert result == apply_to_naive(naive, offset, event)
+        assert engine.position == offset
+        assert engine.last_result_offset == naive.previous_offset
+        assert_same_books(engine, naive)
+        engine.validate()
+
+
+@settings(derandomize=True, deadline=None, max_examples=100)
+@given(flow=flows)
+def test_a_replay_gives_the_same_results_and_the_same_hash(flow: list[Event]) -> None:
+    first, second = new_engine(), new_engine()
+
+    results = [apply_to_engine(first, *numbered) for numbered in with_offsets(flow)]
+
+    assert [apply_to_engine(second, *numbered) for numbered in with_offsets(flow)] == results
+    assert second.state_hash() == first.state_hash()
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(flow=flows, data=st.data())
+def test_an_engine_rebuilt_at_a_cut_goes_on_as_the_undisturbed_one(
+    flow: list[Event], data: st.DataObject
+) -> None:
+    # Given an undisturbed run of distinct orders, cut after any result that was settled. (That
+    # an order settled before the cut is not published again is the caller's business.)
+    numbered = with_offsets(distinct_orders(flow))
+    cut = data.draw(st.integers(0, len(numbered)), label="cut")
+    undisturbed, naive = new_engine(), new_naive()
+    for offset, event in numbered[:cut]:
+        apply_to_engine(undisturbed, offset, event)
+        apply_to_naive(naive, offset, event)
+
+    # When an engine is rebuilt from the live orders at the checkpoint, the last result's offset
+    rebuilt = rebuilt_from(naive, naive.previous_offset)
+
+    # Then it holds the same books, and every event after the cut has the same result
+    assert rebuilt.state_hash() == undisturbed.state_hash()
+    for offset, event in numbered[cut:]:
+        expected = apply_to_engine(undisturbed, offset, event)
+        assert apply_to_engine(rebuilt, offset, event) == expected
+        assert rebuilt.state_hash() == undisturbed.state_hash()
+        rebuilt.validate()
+
+
+def distinct_orders(flow: list[Event]) -> list[Event]:
+    known: set[int] = set()
+    distinct: list[Event] = []
+    for event in flow:
+        if event.side is not None:
+            if event.order_id in known:
+                continue
+            known.add(event.order_id)
+        distinct.append(event)
+    return distinct
+
+
+@pytest.mark.parametrize(("seed", "spread"), [(1, 3), (2, 40)])
+def test_a_long_flow_has_the_naive_results(seed: int, spread: int) -> None:
+    rng = random.Random(seed)
+    engine, naive = new_engine(), new_naive()
+    trades = cancels_done = ignored = 0
+
+    for offset, event in enumerate(long_flow(rng, 20_000, spread)):
+        expected = apply_to_naive(naive, offset, event)
+        assert in_naive_terms(apply_to_engine(engine, offset, event)) == expected
+
+        trades += len(expected.trades) if expected else 0
+        cancels_done += expected is not None and expected.status == "canceled"
+        ignored += expected is None
+        if offset % 500 == 0:
+            engine.validate()
+            assert_same_books(engine, naive)
+
+    engine.validate()
+    assert_same_books(engine, naive)
+    assert min(trades, cancels_done, ignored) > 500, "the flow does not reach all that it should"
+
+
+def long_flow(rng: random.Random, count: int, spread: int) -> list[Event]:
+    """Return places, duplicates, and cancels of orders live, finished and unknown."""
+    flow: list[Event] = []
+    last_id = 0
+    for _ in range(count):
+        market = rng.choice(MARKETS)
+        if rng.random() < 0.35:
+            order_id = rng.randint(max(last_id - 60, 1), last_id + 3)
+            flow.append(Event(gap=0, market=market, order_id=order_id))
+            continue
+        is_new = rng.random() < 0.95
+        last_id += is_new
+        side: SideName = rng.choice(("buy", "sell"))
+        away = rng.randint(-1, spread)
+        flow.append(
+            Event(
+                gap=0,
+                market=market,
+                order_id=last_id if is_new else rng.randint(1, last_id + 1),
+                user_id=rng.randint(1, 9),
+                side=side,
+                price=1_000 - away if side == "buy" else 1_000 + away,
+                quantity=rng.randint(1, 20),
+            )
+        )
+    return flow
