@@ -5,7 +5,7 @@ Reading too early does no harm: the checkpoint drops what has been settled.
 
 from collections.abc import Mapping
 
-from balances.checkpoints import ensure_epoch
+from balances.checkpoints import current_epoch, ensure_epoch
 from balances.tasks import settle_trades
 from exchange.kafka import ORDER_EVENTS, TRADE_EVENTS, Log
 
@@ -21,3 +21,6 @@ class TradesFeed:
         with Log() as log:
             ensure_epoch(log.identity(), log.end_offsets(ORDER_EVENTS))
         return dict.fromkeys(partitions)
+
+    def is_current(self) -> bool:
+        return current_epoch() is not None

@@ -50,9 +50,12 @@ class Feed(Protocol):
         may have changed; may take as long as it needs, and is called again if it fails.
         """
 
+    def is_current(self) -> bool:
+        """Whether what `begin` found still holds, as far as the database knows."""
+
 
 class LogChangedError(Exception):
-    """The log is not the one this session began on: made anew, or shorter than what was read."""
+    """What this session began on no longer holds: the log is another one, or the database is."""
 
 
 class Bridge:
@@ -148,9 +151,13 @@ class Bridge:
                 return
 
     def _check(self, consumer: GroupConsumer, log: Log, identity: LogIdentity) -> None:
+        if consumer.is_rebalanced:
+            return
         positions, ends = consumer.positions(), consumer.end_offsets()
         if (found := log.identity()) != identity:
             raise LogChangedError(f"the topics are {found}, and were {identity}")
+        if positions and not self._feed.is_current():
+            raise LogChangedError("the database is at another epoch")
         for partition, position in positions.items():
             if position > ends[partition]:
                 raise LogChangedError(f"partition {partition} ends before {position}")

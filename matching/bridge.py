@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from balances.checkpoints import current_epoch
 from exchange.kafka import ORDER_EVENTS
 from matching.tasks import host, match_orders
 
@@ -15,3 +16,6 @@ class MatchingFeed:
 
     def begin(self, partitions: set[int]) -> Mapping[int, int | None]:
         return host.begin(partitions)
+
+    def is_current(self) -> bool:
+        return host.epoch == current_epoch()

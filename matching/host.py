@@ -67,6 +67,8 @@ class MatchingHost:
     def __init__(self) -> None:
         self._hosted: dict[int, _Hosted] = {}
         self._publisher = Publisher()
+        self.epoch: int | None = None
+        """The epoch that every engine here belongs to; None before the first `begin`."""
 
     def begin(self, partitions: set[int]) -> dict[int, int | None]:
         """Have an engine for exactly `partitions`; return where each goes on reading the log.
@@ -76,6 +78,7 @@ class MatchingHost:
         """
         with Log() as log:
             epoch = ensure_epoch(log.identity(), log.end_offsets(ORDER_EVENTS))
+        self.epoch = epoch
         self._hosted = {
             number: hosted
             for number, hosted in self._hosted.items()
@@ -105,6 +108,11 @@ class MatchingHost:
         self._publish()
         self._forget()
         return results
+
+    def close(self) -> None:
+        """Drop the engines and the connection to the log."""
+        self._hosted = {}
+        self._publisher.close()
 
     def state_hashes(self) -> dict[int, str]:
         """Return, per partition, the hash of the engine's books."""

@@ -51,6 +51,13 @@ class _Outlet:
         except LogError as error:
             self._failed(order_id, error)
 
+    def flush(self) -> None:
+        self._publisher.flush()
+
+    def close(self) -> None:
+        self._open = False
+        self._publisher.close()
+
     def _failed(self, order_id: int, error: BaseException) -> None:
         self._open = False
         self._closed_until = time.monotonic() + _RETRY_AFTER_SECONDS
@@ -60,6 +67,16 @@ class _Outlet:
 
 
 _outlet = _Outlet()
+
+
+def flush() -> None:
+    """Wait until everything handed over so far is on the log, or has failed."""
+    _outlet.flush()
+
+
+def close() -> None:
+    """Drop the connection to the log; the next order makes a new one."""
+    _outlet.close()
 
 
 def publish_soon(order: Order) -> None:

@@ -27,6 +27,9 @@ from exchange.stack.processes import WEB_PORTS, Process, exchange_processes
 from exchange.stack.servers import KafkaChoice, embedded_servers
 from exchange.stack.supervisor import Supervisor
 
+READY_POLL_SECONDS = 0.25
+"""Long enough that asking takes no time from the many processes that are starting meanwhile."""
+
 
 class Stack:
     """Servers and processes of one exchange. Use as a context manager, or `start` and `stop`.
@@ -227,7 +230,7 @@ class Stack:
                 log_file = self.log_dir / f"{name}.log"
                 tail = log_file.read_text(errors="replace")[-3000:] if log_file.exists() else ""
                 raise StackError(f"{name} is not ready after {limit:g} s. {log_file}:\n{tail}")
-            time.sleep(POLL_SECONDS)
+            time.sleep(READY_POLL_SECONDS)
 
     def _readiness_of(self, name: str) -> Callable[[], bool]:
         for server in self.servers:
@@ -275,7 +278,8 @@ class Stack:
         self._say("starting " + ", ".join(process.name for process in self.processes))
         for process in self.processes:
             self.supervisor.start_program(process.name)
-        for process in self.processes:
+        # Workers last: they take longest, and are asked about through the web services.
+        for process in sorted(self.processes, key=lambda process: process.bridge is not None):
             self.wait_ready(process.name)
 
     def _write_addresses(self) -> None:

@@ -77,7 +77,7 @@ class OrderBook:
         while quantity and keys and keys[0] <= reach:
             level = levels.get(keys[0])
             if level is None:
-                makers.best_key()  # sweeps the stale keys off the top
+                makers.drop_stale_key()
                 continue
             queue = level.queue
             available = level.quantity

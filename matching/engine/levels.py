@@ -95,9 +95,13 @@ class BookSide:
 
     def best_key(self) -> int | None:
         """Return the key of the best level, `None` when the side is empty."""
-        while self.keys and self.keys[0] in self.stale:
-            self.stale.remove(heappop(self.keys))
+        while self.keys and self.keys[0] not in self.levels:
+            self.drop_stale_key()
         return self.keys[0] if self.keys else None
+
+    def drop_stale_key(self) -> None:
+        """Remove the key at the top of the heap, whose level a cancel has emptied."""
+        self.stale.remove(heappop(self.keys))  # a KeyError here stops a corrupt book
 
     def drop_best_level(self) -> None:
         """Remove the level at the top of the heap, whose orders have all traded."""

@@ -30,11 +30,11 @@ class Command(BaseCommand):
         if not options["yes"] and not self._confirmed():
             raise CommandError("Nothing was deleted.")
         with Log() as log:
-            # The log first: what is matched from now on belongs to no epoch that will be known.
+            # Without topics no worker can begin on what is about to go.
             log.delete_topics()
             _truncate()
             cache.forget_everything()
-            log.create_topics()
+            log.recreate_topics()
         self.stdout.write("Postgres, Redis and the log are empty. Next: manage.py seed")
 
     def _confirmed(self) -> bool:

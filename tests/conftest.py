@@ -1,0 +1,41 @@
+"""A seeded exchange for each test, on real servers, with a log of its own."""
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from pytest_django import Settings
+
+from exchange.embedded.server import Server
+from tests.support import World
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(servers: dict[str, Server]) -> None:
+    """Start the servers before pytest-django makes the test database."""
+
+
+@pytest.fixture
+def exchange_world(transactional_db: None, settings: Settings) -> Iterator[World]:
+    """Assets and markets, user 1 with 1000 USDT, user 2 with 500 ADA, an empty log and cache."""
+    from exchange.kafka import Log
+
+    settings.KAFKA_TOPIC_PREFIX = f"test{next(_numbers)}-"
+    _flush(settings)
+    with Log() as log:
+        log.create_topics()
+        world = World()
+        world.seed()
+        yield world
+        world.close()
+        log.delete_topics()
+
+
+def _flush(settings: Any) -> None:
+    for address in (settings.REDIS_URL, settings.CACHES["default"]["LOCATION"]):
+        with redis.Redis.from_url(address) as client:
+            client.flushdb()

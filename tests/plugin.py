@@ -1,0 +1,77 @@
+"""Real servers for the tests: started once per run, on free ports, and only when a test needs them.
+
+Loaded with `-p tests.plugin`, before Django's settings, which take the addresses from the
+environment. An address that is given there is used as it is; its data will be deleted.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from exchange.addresses import LOCAL
+from exchange.embedded.apache_kafka import ApacheKafka
+from exchange.embedded.postgres import Postgres
+from exchange.embedded.server import Server
+from exchange.embedded.tansu import Tansu
+from exchange.embedded.valkey import Valkey
+
+DATA = LOCAL / "tests" / str(os.getpid())
+_SERVERS: tuple[Server, ...] = (
+    Postgres(DATA / "postgres", durable=False),
+    Valkey(DATA / "valkey"),
+    Tansu(DATA / "tansu"),
+)
+_OWN = tuple(server for server in _SERVERS if server.address_variable not in os.environ)
+for _server in _OWN:
+    os.environ[_server.address_variable] = _server.url
+os.environ["PROCESS_NAME"] = "tests"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--kafka",
+        choices=("embedded", "apache"),
+        default="embedded",
+        help="the broker to test with: the embedded one, or Apache Kafka itself",
+    )
+
+
+@pytest.fixture(scope="session")
+def kafka_choice(request: pytest.FixtureRequest) -> str:
+    """Which broker this run tests with."""
+    return str(request.config.getoption("--kafka"))
+
+
+@pytest.fixture(scope="session")
+def servers(kafka_choice: str) -> Iterator[dict[str, Server]]:
+    """Postgres, Valkey and the broker, running and answering; by name of the address variable."""
+    running: dict[str, Server] = {}
+    try:
+        for server in _OWN:
+            chosen = server
+            if isinstance(server, Tansu) and kafka_choice == "apache":
+                chosen = ApacheKafka(DATA / "kafka", port=server.port)
+            chosen.start()
+            running[chosen.address_variable] = chosen
+        for server in running.values():
+            server.wait_ready()
+        yield running
+    finally:
+        for server in running.values():
+            server.stop()
+            server.discard()
+        shutil.rmtree(DATA, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the fast tests first: unit, reference, integration, e2e, chaos."""
+    order = ("unit", "reference", "integration", "e2e", "chaos")
+
+    def rank(item: pytest.Item) -> int:
+        layers = [part for part in Path(str(item.path)).parts if part in order]
+        return order.index(layers[-1]) if layers else len(order)
+
+    items.sort(key=rank)
