@@ -84,6 +84,7 @@ class Bridge:
                     self._session(backoff)
                 except LogChangedError as error:
                     logger.warning("log_changed", reason=str(error))
+                    backoff.wait()
                 except Exception as error:
                     self._status.report("failing", error=repr(error))
                     logger.exception("bridge_session_failed", retry_in=backoff.seconds)

@@ -79,8 +79,13 @@ def readiness() -> dict[str, Any]:
         "kafka": _state(reachable),
     }
     reports: list[BridgeReport] = []
+
+    def ask_bridges() -> None:
+        reports.extend(report for report in bridge_reports() if not report.is_stale)
+
     if dependencies["redis"]["status"] == "ok":
-        reports = [report for report in bridge_reports() if not report.is_stale]
+        # The reports lie in another database than the cache, which may fail by itself.
+        dependencies["redis"] = _state(ask_bridges)
     running = {report.bridge for report in reports if report.state == "running"}
     missing = [name for name in settings.KAFKA_BRIDGES if name not in running]
     failing = [state for state in dependencies.values() if state["status"] != "ok"]

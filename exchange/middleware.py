@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 from django.http import HttpRequest, HttpResponse
 
-_ACCEPTABLE = re.compile(r"^[A-Za-z0-9._-]{1,64}$")
+_ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
 class RequestIdMiddleware:
@@ -18,7 +18,7 @@ class RequestIdMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-Id", "")
-        request_id = given if _ACCEPTABLE.match(given) else uuid.uuid4().hex
+        request_id = given if _ACCEPTABLE.fullmatch(given) else uuid.uuid4().hex
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             response = self._get_response(request)
         response["X-Request-Id"] = request_id

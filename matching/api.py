@@ -1,5 +1,6 @@
 """The matching engine's read API: markets, books, trades, as settled."""
 
+import re
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -12,7 +13,7 @@ from rest_framework.views import APIView
 from balances.models import Trade
 from balances.selectors import list_trades
 from exchange.api.errors import ErrorBody
-from exchange.api.fields import AmountField
+from exchange.api.fields import AmountField, WholeNumberField
 from exchange.api.pagination import BySymbol, ByTradeId
 from orders import selectors
 from orders.models import Market, Order
@@ -49,7 +50,7 @@ class LevelOutput(serializers.Serializer[Any]):
 class BookQuery(serializers.Serializer[Any]):
     """How much of the book."""
 
-    levels = serializers.IntegerField(
+    levels = WholeNumberField(
         min_value=1, max_value=500, default=50, help_text="Price levels per side."
     )
 
@@ -81,12 +82,18 @@ class MarketListView(GenericAPIView[Market]):
     pagination_class = BySymbol
     queryset = Market.objects.none()
 
-    @extend_schema(summary="List markets", responses=MarketOutput(many=True), tags=["market data"])
+    @extend_schema(
+        summary="List markets",
+        responses={200: MarketOutput(many=True), 400: ErrorBody},
+        tags=["market data"],
+    )
     def get(self, request: Request) -> Response:  # noqa: ARG002
         page = self.paginate_queryset(selectors.list_markets())
         return self.get_paginated_response(MarketOutput(page, many=True).data)
 
 
+_PLAIN_SYMBOL = re.compile(r"[A-Z0-9]{2,10}-[A-Z0-9]{2,10}")
+"""Anything else is no market, and may be something that Postgres does not take (NUL)."""
 _SYMBOL = OpenApiParameter("symbol", str, OpenApiParameter.PATH, description="ADA-USDT")
 
 
@@ -121,7 +128,7 @@ class TradeListView(GenericAPIView[Trade]):
     @extend_schema(
         summary="A market's trades",
         parameters=[_SYMBOL],
-        responses={200: TradeOutput(many=True), 404: ErrorBody},
+        responses={200: TradeOutput(many=True), 400: ErrorBody, 404: ErrorBody},
         tags=["market data"],
     )
     def get(self, request: Request, symbol: str) -> Response:  # noqa: ARG002
@@ -131,5 +138,6 @@ class TradeListView(GenericAPIView[Trade]):
 
 
 def _require_market(symbol: str) -> None:
-    if not selectors.list_markets().filter(pk=symbol).exists():
+    known = selectors.list_markets().filter(pk=symbol)
+    if not _PLAIN_SYMBOL.fullmatch(symbol) or not known.exists():
         raise MarketNotFoundError(f"There is no market {symbol}. GET /markets lists them.")

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from exchange.api.errors import ErrorBody
-from exchange.api.fields import AmountField
+from exchange.api.fields import AmountField, AmountInputField, NameField, WholeNumberField
 from exchange.middleware import current_request_id
 from orders import selectors, services
 from orders.models import Order
@@ -23,32 +23,43 @@ class OrderInput(serializers.Serializer[Any]):
     """An order, in one of two forms.
 
     Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
-    Full: `market`, `side`, `type`, `quantity`, `price`, and optionally `client_order_id`.
+    Full: `market`, `side`, `type`, `quantity`, `price`, and optionally `time_in_force` and
+    `client_order_id`.
     """
 
-    user_id = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
-    market = serializers.CharField(max_length=21, required=False, help_text="For example ADA-USDT.")
-    asset = serializers.CharField(
-        max_length=10, required=False, help_text="Base asset; the quote is USDT."
+    user_id = WholeNumberField(min_value=1, max_value=2**63 - 1)
+    market = serializers.CharField(
+        max_length=21, trim_whitespace=False, required=False, help_text="For example ADA-USDT."
     )
-    side = serializers.ChoiceField(Order.Side.choices, required=False)
-    order_type = serializers.ChoiceField(
+    asset = serializers.CharField(
+        max_length=10,
+        trim_whitespace=False,
+        required=False,
+        help_text="Base asset; the quote is USDT.",
+    )
+    side = NameField(Order.Side.choices, required=False)
+    order_type = NameField(
         Order.Side.choices, required=False, help_text="The side, in the short form."
     )
-    type = serializers.ChoiceField(Order.Type.choices, required=False, default="limit")
-    quantity = AmountField(help_text="In the base asset; a multiple of the market's lot size.")
-    price = AmountField(help_text="Quote per base; a multiple of the market's tick size.")
+    type = NameField(Order.Type.choices, required=False, default="limit")
+    time_in_force = NameField(Order.TimeInForce.choices, required=False, default="gtc")
+    quantity = AmountInputField(help_text="In the base asset; a multiple of the market's lot size.")
+    price = AmountInputField(help_text="Quote per base; a multiple of the market's tick size.")
     client_order_id = serializers.RegexField(
-        r"^[A-Za-z0-9._:-]{1,64}$",
+        r"^[A-Za-z0-9._:-]{1,64}\Z",
+        trim_whitespace=False,
         required=False,
+        allow_null=True,
         help_text="Your own id: sent again, it answers 200 with the first order.",
+        error_messages={"invalid": "Give 1 to 64 of the characters A-Z a-z 0-9 . _ : -"},
     )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         return {
             "user_id": attrs["user_id"],
             "market": self._market(attrs),
-            "side": self._one_of(attrs, "side", "order_type"),
+            "market_named_by": "market" if "market" in attrs else "asset",
+            "side": self._side(attrs),
             "quantity": attrs["quantity"],
             "price": attrs["price"],
             "client_order_id": attrs.get("client_order_id"),
@@ -69,15 +80,16 @@ class OrderInput(serializers.Serializer[Any]):
         )
 
     @staticmethod
-    def _one_of(attrs: dict[str, Any], name: str, other: str) -> str:
-        given = {attrs[key] for key in (name, other) if key in attrs}
+    def _side(attrs: dict[str, Any]) -> str:
+        given = {attrs[name] for name in ("side", "order_type") if name in attrs}
         if len(given) == 1:
             return str(given.pop())
         if given:
             raise serializers.ValidationError(
-                {name: f"{name} and {other} say different things; give one."}, code="ambiguous"
+                {"side": "side and order_type say different things; give one."}, code="ambiguous"
             )
-        raise serializers.ValidationError({name: "Give side: buy or sell."}, code="required")
+        name = "order_type" if "asset" in attrs else "side"
+        raise serializers.ValidationError({name: f"Give {name}: buy or sell."}, code="required")
 
 
 class OrderOutput(serializers.ModelSerializer[Order]):
@@ -109,9 +121,9 @@ class OrderOutput(serializers.ModelSerializer[Order]):
 class OrderFilter(serializers.Serializer[Any]):
     """What `GET /orders` can be narrowed by."""
 
-    user_id = serializers.IntegerField(min_value=1, max_value=2**63 - 1, required=False)
-    market = serializers.CharField(max_length=21, required=False)
-    status = serializers.ChoiceField(Order.Status.choices, required=False)
+    user_id = WholeNumberField(min_value=1, max_value=2**63 - 1, required=False)
+    market = serializers.CharField(max_length=21, trim_whitespace=False, required=False)
+    status = NameField(Order.Status.choices, required=False)
 
 
 _SHORT = OpenApiExample(

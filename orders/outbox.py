@@ -21,6 +21,8 @@ from orders.models import Order
 logger = structlog.get_logger(__name__)
 
 _RETRY_AFTER_SECONDS = 2.0
+_OPENING_SECONDS = 1.0
+"""How long a request waits for another one that is connecting; then the relay takes its order."""
 
 
 class _Outlet:
@@ -33,16 +35,18 @@ class _Outlet:
         self._open = False
 
     def publish_soon(self, record: OutgoingRecord, order_id: int) -> None:
-        if time.monotonic() < self._closed_until:
-            return
-        if self._open:
+        if self._open and not self._is_closed():
             self._send(record, order_id)
-        elif self._opening.acquire(blocking=False):
+        elif not self._is_closed() and self._opening.acquire(timeout=_OPENING_SECONDS):
+            # One thread connects; the others find it connected, or closed.
             try:
-                self._send(record, order_id)
+                if not self._is_closed():
+                    self._send(record, order_id)
             finally:
                 self._opening.release()
-        # else: another thread is connecting just now; the relay takes this record.
+
+    def _is_closed(self) -> bool:
+        return time.monotonic() < self._closed_until
 
     def _send(self, record: OutgoingRecord, order_id: int) -> None:
         try:

@@ -7,6 +7,7 @@ fail: the order row is the outbox, and the relay (`orders.relay`) publishes agai
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Literal
 
 import structlog
 from django.contrib.auth import get_user_model
@@ -19,7 +20,7 @@ from balances.changes import change_balances
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
 from orders import outbox
-from orders.models import UNFINISHED_STATUSES, Market, Order
+from orders.models import UNFINISHED_STATUSES, Asset, Market, Order
 
 logger = structlog.get_logger(__name__)
 
@@ -87,11 +88,12 @@ def place_order(
     quantity: Decimal,
     client_order_id: str | None = None,
     request_id: str = "",
+    market_named_by: Literal["market", "asset"] = "market",
 ) -> Placed:
     """Hold the money, store the order, publish it. `price`: quote per base; `quantity`: base.
 
     With a `client_order_id` that the user has used before, nothing happens and the first order is
-    returned: a retry is harmless.
+    returned: a retry is harmless. `market_named_by`: which input an error about the market names.
 
     Raises:
         ClientError: one of this module's or of `balances.services`; nothing has changed.
@@ -100,8 +102,12 @@ def place_order(
         return Placed(known, created=False)
     rules = Market.objects.filter(pk=market).first()
     if rules is None:
-        raise UnknownMarketError(f"There is no market {market}. GET /markets lists them.")
-    _check_against(rules, price, quantity)
+        raise _no_market(market, market_named_by)
+    if rules.state == Market.State.HALTED:
+        raise MarketHaltedError(
+            f"{market} is halted: no new orders until it is resumed.", field=market_named_by
+        )
+    _check_amounts(rules, price, quantity)
     order = Order(
         user_id=user_id,
         market=rules,
@@ -163,9 +169,16 @@ def _known(user_id: int, client_order_id: str) -> Order | None:
     return Order.objects.filter(user_id=user_id, client_order_id=client_order_id).first()
 
 
-def _check_against(market: Market, price: Decimal, quantity: Decimal) -> None:
-    if market.state == Market.State.HALTED:
-        raise MarketHaltedError(f"{market.symbol} is halted: no new orders until it is resumed.")
+def _no_market(market: str, named_by: Literal["market", "asset"]) -> ClientError:
+    base = market.rpartition("-")[0]
+    if named_by == "asset" and not Asset.objects.filter(pk=base).exists():
+        return balances.UnknownAssetError(f"There is no asset {base}. GET /markets lists them.")
+    return UnknownMarketError(
+        f"There is no market {market}. GET /markets lists them.", field=named_by
+    )
+
+
+def _check_amounts(market: Market, price: Decimal, quantity: Decimal) -> None:
     if price <= 0:
         raise PriceNotPositiveError("The price must be greater than zero.")
     if quantity <= 0:

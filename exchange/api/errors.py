@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import structlog
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions, serializers, status
 from rest_framework.response import Response
@@ -25,12 +25,13 @@ class ClientError(Exception):
     """
 
     code: ClassVar[str]
-    field: ClassVar[str | None] = None
+    field: str | None = None
     http_status: ClassVar[int] = status.HTTP_422_UNPROCESSABLE_ENTITY
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.message = message
+        self.field = field or self.field
 
 
 class ErrorDetail(serializers.Serializer[Any]):
@@ -51,10 +52,12 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
     """DRF's exception handler: map `error` to an answer, or None for what is our own fault."""
     if isinstance(error, ClientError):
         return _answer(error.http_status, [_detail(error.code, error.field, error.message)])
-    if isinstance(error, DatabaseError):
-        logger.exception("database_unavailable")
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("database_unavailable", error=str(error).strip())
         unavailable = _detail(
-            "unavailable", None, "A store is not reachable. Nothing was changed; try again."
+            "unavailable",
+            None,
+            "A store does not answer. Try again; with a client_order_id an order is placed once.",
         )
         response = _answer(status.HTTP_503_SERVICE_UNAVAILABLE, [unavailable])
         response["Retry-After"] = "1"
@@ -85,10 +88,11 @@ _CODES = {
     "required": "required",
     "null": "required",
     "blank": "required",
-    "max_digits": "too_large",
     "max_whole_digits": "too_large",
-    "max_string_length": "too_large",
+    "min_value": "too_small",
     "max_value": "too_large",
+    "null_characters_not_allowed": "invalid",
+    "surrogate_characters_not_allowed": "invalid",
     "max_length": "too_long",
     "max_decimal_places": "too_precise",
     "parse_error": "malformed_json",

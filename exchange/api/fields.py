@@ -1,11 +1,20 @@
-"""Serializer fields for money."""
+"""Serializer fields that take what was sent exactly as it was sent, or refuse it.
 
+DRF's own are generous: `int("1_0")` is ten, `Decimal(" 1 ")` is one, a refused choice is echoed
+whatever it holds. Where money is concerned, what is not written plainly is refused.
+"""
+
+import re
 from decimal import Decimal
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from exchange.money import DECIMAL_PLACES, MAX_DIGITS, format_amount
+
+_NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,6})?")
+_WHOLE_DIGITS = MAX_DIGITS - DECIMAL_PLACES
 
 
 class AmountField(serializers.DecimalField):
@@ -16,19 +25,53 @@ class AmountField(serializers.DecimalField):
 
     default_error_messages = {
         "invalid": 'Give a plain decimal number, for example 1.9 or "1.9".',
-        "max_digits": "The number has too many digits.",
         "max_decimal_places": f"Give at most {DECIMAL_PLACES} digits after the point.",
-        "max_whole_digits": "The number is too large.",
-        "not_a_number": "NaN and infinity are not amounts.",
+        "max_whole_digits": f"Give at most {_WHOLE_DIGITS} digits before the point.",
     }
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_digits=MAX_DIGITS, decimal_places=DECIMAL_PLACES, **kwargs)
 
     def to_internal_value(self, data: Any) -> Decimal:
-        if isinstance(data, bool) or not isinstance(data, int | str | Decimal):
+        is_number = isinstance(data, int | Decimal) and not isinstance(data, bool)
+        if not is_number and not (isinstance(data, str) and _NUMBER.fullmatch(data)):
             self.fail("invalid")
-        return super().to_internal_value(data)
+        amount = Decimal(data)
+        exponent = amount.as_tuple().exponent
+        assert isinstance(exponent, int), "neither JSON nor _NUMBER has NaN or infinity"
+        if exponent < -DECIMAL_PLACES:
+            self.fail("max_decimal_places")
+        if amount.adjusted() >= _WHOLE_DIGITS:
+            self.fail("max_whole_digits")
+        return amount
 
     def to_representation(self, value: Decimal | str) -> str:
         return format_amount(Decimal(value))
+
+
+@extend_schema_field({"oneOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]})
+class AmountInputField(AmountField):
+    """An amount that only comes in: in the schema it may be a number, too."""
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A whole number in plain digits, as a number or a string."""
+
+    default_error_messages = {"invalid": "Give a whole number in plain digits, for example 1."}
+
+    def to_internal_value(self, data: Any) -> int:
+        is_number = isinstance(data, int) and not isinstance(data, bool)
+        if not is_number and not (isinstance(data, str) and re.fullmatch(r"-?[0-9]{1,40}", data)):
+            self.fail("invalid")
+        return int(data)
+
+
+class NameField(serializers.ChoiceField):
+    """One of a few names, exactly as written; a refusal lists them and does not echo the input."""
+
+    default_error_messages = {"invalid_choice": "Give one of: {names}."}
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str) or data not in self.choices:
+            self.fail("invalid_choice", names=", ".join(str(name) for name in self.choices))
+        return data

@@ -5,12 +5,43 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import IO, Any
 
-from rest_framework.exceptions import ParseError
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import JSONParser
+
+MAX_BODY_BYTES = 64 * 1024
+"""No request of this API comes near; what is larger is not read."""
+_MAX_INTEGER_DIGITS = 40
+
+
+class BodyTooLargeError(APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = f"The body is larger than {MAX_BODY_BYTES} bytes."
+    default_code = "body_too_large"
+
+
+def _decimal(text: str) -> Decimal:
+    try:
+        return Decimal(text)
+    except InvalidOperation as error:
+        raise ValueError(f"{text[:_MAX_INTEGER_DIGITS]} has an exponent beyond reason") from error
+
+
+def _integer(text: str) -> int | Decimal:
+    """Python refuses to read thousands of digits as an int; the fields say which is too large."""
+    return int(text) if len(text) <= _MAX_INTEGER_DIGITS else Decimal(text)
 
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Two values for one name: which one is meant is not for us to guess."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name is given twice")
+    return found
 
 
 class ExactJSONParser(JSONParser):
@@ -22,11 +53,16 @@ class ExactJSONParser(JSONParser):
         media_type: str | None = None,  # noqa: ARG002 - the interface of DRF
         parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> Any:
+        body = stream.read(MAX_BODY_BYTES + 1)
+        if len(body) > MAX_BODY_BYTES:
+            raise BodyTooLargeError
         try:
             return json.loads(
-                stream.read().decode("utf-8"),
-                parse_float=Decimal,
+                body.decode("utf-8"),
+                parse_float=_decimal,
+                parse_int=_integer,
                 parse_constant=_refuse_constant,
+                object_pairs_hook=_refuse_duplicates,
             )
-        except (ValueError, InvalidOperation, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ParseError(f"The body is not valid JSON: {error}") from error

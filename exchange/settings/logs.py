@@ -4,6 +4,7 @@ Every line carries the process's name and, where there is one, the `request_id` 
 order's lines together from request to settlement.
 """
 
+import logging
 import os
 
 import structlog
@@ -19,6 +20,12 @@ def _add_process_name(
 ) -> structlog.typing.EventDict:
     event["process"] = os.environ.get("PROCESS_NAME", "manage")
     return event
+
+
+def _is_not_health(record: logging.LogRecord) -> bool:
+    """Drop the lines about 503 of the health checks: that is their answer, not an error."""
+    request = getattr(record, "request", None)
+    return request is None or not request.path.startswith("/health/")
 
 
 _shared_processors: list[structlog.typing.Processor] = [
@@ -49,10 +56,17 @@ LOGGING = {
                 *(
                     [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
                     if LOG_FORMAT == "json"
-                    else [structlog.dev.ConsoleRenderer(colors=False)]
+                    else [
+                        structlog.dev.ConsoleRenderer(
+                            colors=False, exception_formatter=structlog.dev.plain_traceback
+                        )
+                    ]
                 ),
             ],
         },
+    },
+    "filters": {
+        "not_health": {"()": "django.utils.log.CallbackFilter", "callback": _is_not_health},
     },
     "handlers": {
         "stderr": {"class": "logging.StreamHandler", "formatter": "structured"},
@@ -65,8 +79,10 @@ LOGGING = {
         "celery.beat": {"level": "WARNING"},
         "kafka": {"level": "WARNING"},
         "kafka.coordinator": {"level": "ERROR"},
+        # Django's own handler for this one would write every line a second time.
+        "django": {"handlers": []},
         "django.server": {"handlers": ["stderr"], "propagate": False},
         # The browser's 4xx are the client's affair and counted elsewhere.
-        "django.request": {"level": "ERROR"},
+        "django.request": {"level": "ERROR", "filters": ["not_health"]},
     },
 }

@@ -10,3 +10,7 @@ urlpatterns = [
     path("", include("matching.urls")),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "exchange.api.pages.bad_request"
+handler404 = "exchange.api.pages.not_found"
+handler500 = "exchange.api.pages.server_error"

@@ -6,3 +6,7 @@ urlpatterns = [
     path("", include("exchange.urls.common")),
     path("", include("matching.urls")),
 ]
+
+handler400 = "exchange.api.pages.bad_request"
+handler404 = "exchange.api.pages.not_found"
+handler500 = "exchange.api.pages.server_error"

@@ -1,0 +1,252 @@
+"""The admin pages of assets, markets and orders.
+
+Orders belong to the engine and are only looked at; an operator may ask for a cancel, which is the
+same service as a client's. Of a market only its state can be changed once it exists: books and
+holds are counted in its sizes.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django import forms
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from balances.models import Checkpoint, LedgerEntry, MarketHalt, Trade
+from exchange.admin_base import (
+    OperatorAdmin,
+    PickedUser,
+    ReadOnlyAdmin,
+    ReadOnlyInline,
+    by_number,
+    by_text,
+    by_user,
+)
+from exchange.admin_columns import (
+    EMPTY,
+    admin_url,
+    amount_column,
+    label_column,
+    link,
+    link_column,
+    time_column,
+)
+from exchange.api.errors import ClientError
+from exchange.kafka import partition_for
+from exchange.money import format_amount
+from orders import services
+from orders.models import Asset, Market, Order
+
+SIDE = label_column("side", {"buy": "success", "sell": "danger"})
+STATUS = label_column(
+    "status",
+    {
+        "pending": "warning",
+        "open": "info",
+        "partially_filled": "primary",
+        "filled": "success",
+        "rejected": "danger",
+    },
+)
+
+
+@admin.register(Asset)
+class AssetAdmin(OperatorAdmin):
+    """Assets can be made and named. What has been traded cannot be deleted or counted anew."""
+
+    list_display = ["symbol", "name", "decimals"]
+    search_fields = ["symbol", "name"]
+    fields = ["symbol", "name", "decimals"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Asset | None = None) -> list[str]:  # noqa: ARG002
+        return [] if obj is None else ["symbol", "decimals"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+
+if TYPE_CHECKING:
+    _MarketModelForm = forms.ModelForm[Market]
+else:
+    _MarketModelForm = forms.ModelForm
+
+
+class MarketForm(_MarketModelForm):
+    """A halt has a reason; a market whose settlement has stopped is not opened here."""
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or {}
+        state = cleaned.get("state")
+        if state == Market.State.HALTED and not cleaned.get("state_reason"):
+            self.add_error("state_reason", "Say why the market is halted.")
+        opened = state == Market.State.OPEN and "state" in self.changed_data
+        if opened and self.instance.pk and (problem := _why_not_settled(self.instance)):
+            self.add_error("state", problem)
+        return cleaned
+
+
+def _why_not_settled(market: Market) -> str:
+    halt = MarketHalt.objects.filter(pk=market.pk).first()
+    if halt is not None:
+        return f"Its results are not settled from offset {halt.offset} on: {halt.reason}"
+    checkpoint = Checkpoint.objects.filter(pk=partition_for(market.base_id)).first()
+    if checkpoint is not None and checkpoint.halted_reason:
+        return f"Partition {checkpoint.partition} is not settled: {checkpoint.halted_reason}"
+    return ""
+
+
+@admin.register(Market)
+class MarketAdmin(OperatorAdmin):
+    """Markets can be made, halted and opened."""
+
+    form = MarketForm
+    list_display = [
+        "symbol",
+        "base",
+        "quote",
+        amount_column("tick_size"),
+        amount_column("lot_size"),
+        label_column("state", {"open": "success", "halted": "danger"}),
+        "state_reason",
+    ]
+    list_select_related = ["base", "quote"]
+    list_filter = ["state", "quote"]
+    search_fields = ["symbol", "base__name"]
+    fixed = ("symbol", "base", "quote", "tick_size", "lot_size")
+
+    def get_fields(self, request: HttpRequest, obj: Market | None = None) -> list[Any]:  # noqa: ARG002
+        return [*(self.fixed if obj is None else _FIXED_SHOWN), "state", "state_reason"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Market | None = None) -> list[Any]:  # noqa: ARG002
+        return [] if obj is None else list(_FIXED_SHOWN)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        field = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if db_field.name in {"tick_size", "lot_size"} and field is not None:
+            # A number input of the browser knows steps, but no 18 decimals.
+            field.widget.input_type = "text"
+        return field
+
+    def save_model(self, request: HttpRequest, obj: Market, form: Any, change: bool) -> None:
+        """Write only what was changed: the settlement may have halted the market meanwhile."""
+        if not change:
+            super().save_model(request, obj, form, change)
+        elif changed := [name for name in form.changed_data if name not in self.fixed]:
+            obj.save(update_fields=changed)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
+        return False
+
+
+_FIXED_SHOWN: Sequence[Any] = (
+    "symbol",
+    "base",
+    "quote",
+    amount_column("tick_size"),
+    amount_column("lot_size"),
+)
+
+
+@admin.register(Order)
+class OrderAdmin(ReadOnlyAdmin):
+    """Orders, newest first, and a way to ask for their cancel."""
+
+    list_display = [
+        "id",
+        link_column("user", text="username"),
+        link_column("market"),
+        SIDE,
+        amount_column("price"),
+        amount_column("quantity"),
+        amount_column("filled_quantity", title="filled"),
+        STATUS,
+        "wants_cancel",
+        time_column("created_at"),
+    ]
+    list_select_related = ["user"]
+    list_filter = [PickedUser, "status", "side", "market", "created_at"]
+    sortable_by = ["id"]  # the only order that an index has
+    search_fields = ["id"]
+    search_help_text = "Id, username, client order id, request id"
+    search_steps: ClassVar = (
+        by_number("id"),
+        by_user("user_id"),
+        by_text("client_order_id"),
+        by_text("request_id"),
+    )
+    actions = ["cancel_selected"]
+    max_canceled_at_once = 200
+
+    def get_fields(self, request: HttpRequest, obj: Order | None = None) -> list[Any]:
+        return [*super().get_fields(request, obj), "consequences"]
+
+    @admin.display(description="cancel asked")
+    def wants_cancel(self, order: Order) -> str:
+        return "yes" if order.cancel_requested_at else EMPTY
+
+    @admin.display(description="what came of it")
+    def consequences(self, order: Order) -> SafeString:
+        return format_html(
+            "{} · {}",
+            link(admin_url(LedgerEntry, "changelist", order=order.pk), "Ledger entries"),
+            link(admin_url(Trade, "changelist", order=order.pk), "Trades"),
+        )
+
+    def has_cancel_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("orders.change_order")
+
+    @admin.action(permissions=["cancel"], description="Cancel the selected orders")
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Order]) -> None:
+        """Ask for each order's cancel, and say for each what came of it."""
+        numbers = list(queryset.values_list("pk", flat=True)[: self.max_canceled_at_once + 1])
+        if len(numbers) > self.max_canceled_at_once:
+            limit = self.max_canceled_at_once
+            self.message_user(request, f"Select at most {limit} orders.", messages.ERROR)
+            return
+        asked = []
+        for number in sorted(numbers):
+            try:
+                order = services.request_cancel(order_id=number)
+            except ClientError as refusal:
+                self.message_user(request, f"Order {number}: {refusal.message}", messages.ERROR)
+            else:
+                self.log_change(request, order, "Asked for a cancel.")
+                asked.append(str(number))
+        if asked:
+            text = f"Cancel asked for: order {', '.join(asked)}. The engine confirms."
+            self.message_user(request, text, messages.SUCCESS)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """Only the cancel: the site-wide actions write."""
+        actions = super().get_actions(request)
+        return {name: action for name, action in actions.items() if name == "cancel_selected"}
+
+
+class OrderInline(ReadOnlyInline):
+    """A user's latest orders on the user's page."""
+
+    model = Order
+    verbose_name_plural = "latest orders"
+    ordering = ["-id"]
+    columns: ClassVar = (
+        "number",
+        link_column("market"),
+        SIDE,
+        amount_column("price"),
+        amount_column("quantity"),
+        amount_column("filled_quantity", title="filled"),
+        "value",
+        STATUS,
+        time_column("created_at"),
+    )
+
+    @admin.display(description="id")
+    def number(self, order: Order) -> SafeString:
+        return link(admin_url(Order, "change", order.pk), order.pk)
+
+    @admin.display(description="filled, in quote")
+    def value(self, order: Order) -> str:
+        return format_amount(order.filled_quote)

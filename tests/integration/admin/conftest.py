@@ -1,0 +1,36 @@
+"""An operator's browser, and that of a clerk who may do little."""
+
+import pytest
+from django.contrib.auth.models import Group, Permission
+from django.test import Client
+
+from balances.models import CacheTrust, LogEpoch, MarketHalt
+from exchange.models import User
+from orders.models import Market
+from tests.support import World
+
+
+@pytest.fixture
+def operator(exchange_world: World) -> Client:
+    """A superuser's browser, in an exchange where something has happened."""
+    user = User.objects.create_superuser("operator")
+    exchange_world.place(1, "buy", 10, "1.9")
+    exchange_world.place(2, "sell", 4, "1.9", client_order_id="mine-1")
+    exchange_world.pump()
+    Group.objects.create(name="readers")
+    CacheTrust.objects.get_or_create(pk=1)
+    market, epoch = Market.objects.get(pk="BTC-USDT"), LogEpoch.objects.get()
+    MarketHalt.objects.create(market=market, epoch=epoch, offset=7, reason="a gap")
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def clerk(exchange_world: World) -> Client:
+    """Somebody on the staff who may look at users, and change them, but not at their money."""
+    user = User.objects.create_user("clerk", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_user", "change_user"]))
+    client = Client()
+    client.force_login(user)
+    return client

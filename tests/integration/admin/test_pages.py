@@ -1,0 +1,212 @@
+"""The admin's pages: all answer, cheaply; what the engine owns is only looked at."""
+
+import re
+from decimal import Decimal
+
+import pytest
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.db import connection
+from django.db.models import Model
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from balances.models import (
+    Balance,
+    CacheTrust,
+    Checkpoint,
+    LedgerEntry,
+    LogEpoch,
+    MarketHalt,
+    Trade,
+)
+from balances.services import deposit
+from exchange.admin_base import BoundedPaginator
+from exchange.admin_columns import admin_url
+from exchange.kafka import partition_for
+from exchange.models import User
+from orders.models import Asset, Market, Order
+from tests.integration.admin.support import text_of
+from tests.support import World
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OURS = [Asset, Market, Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt]
+READ_ONLY = [Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, CacheTrust]
+REGISTERED = [*OURS, CacheTrust, User, Group]
+
+
+def test_every_model_has_its_page() -> None:
+    assert set(REGISTERED) == set(admin.site._registry)
+
+
+@pytest.mark.parametrize("model", REGISTERED, ids=lambda model: model.__name__)
+def test_lists_and_pages_answer(operator: Client, model: type[Model]) -> None:
+    url = admin_url(model, "changelist")
+    row = model._default_manager.first()
+    assert row is not None
+
+    listed = operator.get(url)
+    assert listed.status_code == 200
+    assert listed.context["cl"].result_count > 0
+    assert operator.get(admin_url(model, "change", row.pk)).status_code == 200
+    assert operator.get(admin_url(model, "history", row.pk)).status_code == 200
+    for term in ("1", "user", "ADA", "'; \x00 %", "9" * 40):
+        assert operator.get(url, {"q": term}).status_code == 200
+    for spec in listed.context["cl"].filter_specs:
+        for choice in spec.choices(listed.context["cl"]):
+            assert operator.get(url + choice["query_string"]).status_code == 200
+
+
+@pytest.mark.parametrize("model", READ_ONLY, ids=lambda model: model.__name__)
+def test_what_the_engine_owns_is_read_only(operator: Client, model: type[Model]) -> None:
+    row = model._default_manager.first()
+    assert row is not None
+    page = admin_url(model, "change", row.pk)
+    before = model._default_manager.filter(pk=row.pk).values().get()
+
+    shown = text_of(operator.get(page))
+    assert operator.get(admin_url(model, "add")).status_code == 403
+    assert operator.post(page, {"available": "1", "status": "open"}).status_code == 403
+    assert operator.post(admin_url(model, "delete", row.pk), {"post": "yes"}).status_code == 403
+
+    assert 'name="_save"' not in shown
+    assert "/delete/" not in shown
+    assert model._default_manager.filter(pk=row.pk).values().get() == before
+
+
+@pytest.mark.parametrize(
+    ("model", "term", "found"),
+    [
+        (Order, "1", 1),
+        (Order, "user1", 1),
+        (Order, "user", 2),
+        (Order, "mine-1", 1),
+        (Order, "nobody", 0),
+        (Balance, "usdt", 2),
+        (Balance, "user2", 2),
+        (LedgerEntry, "seed", 2),
+        (Trade, "2", 1),
+        (User, "user2", 1),
+    ],
+)
+def test_searches_find(operator: Client, model: type[Model], term: str, found: int) -> None:
+    first = Order.objects.order_by("pk").values_list("pk", flat=True)[0]
+    if model in {Order, Trade} and term.isdecimal():
+        term = str(first + int(term) - 1)
+
+    listed = operator.get(admin_url(model, "changelist"), {"q": term})
+
+    assert listed.context["cl"].result_count == found
+
+
+def test_amounts_are_plain(operator: Client) -> None:
+    for model in (Order, Balance, LedgerEntry, Trade, Market):
+        page = re.sub(r"<[^>]*>", "", text_of(operator.get(admin_url(model, "changelist"))))
+        assert not re.search(r"\.\d*0{6}\b", page)
+    order = Order.objects.get(user_id=1)
+    page = text_of(operator.get(admin_url(Order, "change", order.pk)))
+    assert ">1.9<" in re.sub(r"\s+", "", page)
+
+
+@pytest.mark.parametrize("model", [Order, Balance, LedgerEntry, Trade])
+def test_lists_ask_no_more_for_more_rows(
+    operator: Client, exchange_world: World, model: type[Model]
+) -> None:
+    url = admin_url(model, "changelist")
+    operator.get(url)
+    with CaptureQueriesContext(
+        connection,
+    ) as few:
+        before = operator.get(url).context["cl"].result_count
+
+    for number in range(6):
+        user = User.objects.create_user(f"more{number}")
+        deposit(user_id=user.pk, asset="ADA", amount=Decimal(5))
+        exchange_world.place(user.pk, "sell", 1, "1.9")
+    exchange_world.pump()
+    with CaptureQueriesContext(connection) as many:
+        after = operator.get(url).context["cl"].result_count
+
+    assert after >= before + 6
+    assert len(many) == len(few)
+
+
+def test_count_of_a_long_list_stops(operator: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedPaginator, "limit", 2)
+
+    with CaptureQueriesContext(connection) as queries:
+        page = text_of(operator.get(admin_url(LedgerEntry, "changelist")))
+
+    counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
+    assert all("LIMIT 2" in sql for sql in counts)
+    assert "or more: narrow them" in page
+
+
+def test_market_keeps_its_sizes(operator: Client) -> None:
+    page = admin_url(Market, "change", "ADA-USDT")
+    sent = {
+        "symbol": "X-USDT",
+        "base": "SOL",
+        "tick_size": "5",
+        "lot_size": "5",
+        "state": "halted",
+        "state_reason": "maintenance",
+    }
+
+    assert operator.post(page, sent).status_code == 302
+
+    market = Market.objects.get(pk="ADA-USDT")
+    assert (market.tick_size, market.lot_size) == (Decimal("0.0001"), Decimal("0.01"))
+    assert (market.base_id, market.state) == ("ADA", "halted")
+    assert market.state_reason == "maintenance"
+
+
+def test_halt_needs_a_reason(operator: Client) -> None:
+    sent = {"state": "halted", "state_reason": ""}
+    answer = operator.post(admin_url(Market, "change", "ADA-USDT"), sent)
+
+    assert "Say why the market is halted." in text_of(answer)
+    assert Market.objects.get(pk="ADA-USDT").state == "open"
+
+
+def test_market_that_is_not_settled_stays_halted(operator: Client) -> None:
+    Market.objects.filter(pk__in=["BTC-USDT", "ETH-USDT"]).update(state="halted")
+    Checkpoint.objects.filter(pk=partition_for("ETH")).update(halted_reason="a promise is broken")
+
+    for symbol, reason in (("BTC-USDT", "a gap"), ("ETH-USDT", "a promise is broken")):
+        sent = {"state": "open", "state_reason": ""}
+        answer = operator.post(admin_url(Market, "change", symbol), sent)
+        assert reason in text_of(answer)
+        assert Market.objects.get(pk=symbol).state == "halted"
+
+
+def test_market_can_be_made(operator: Client) -> None:
+    sent = {
+        "symbol": "SOL-BTC",
+        "base": "SOL",
+        "quote": "BTC",
+        "state": "open",
+        "tick_size": "0.000001",
+        "lot_size": "0.01",
+    }
+    wrong = operator.post(admin_url(Market, "add"), sent | {"lot_size": "0.00000001"})
+    assert "multiple" in text_of(wrong)
+    assert operator.post(admin_url(Market, "add"), sent).status_code == 302
+    assert Market.objects.get(pk="SOL-BTC").tick_size == Decimal("0.000001")
+
+
+def test_front_page_tells_how_it_is(operator: Client) -> None:
+    page = re.sub(r"\s+", " ", text_of(operator.get("/admin/")))
+
+    assert "Partially Filled orders" in page
+    assert "not settled from offset 7 on: a gap" in page
+    assert "not ready" in page  # no bridge runs here
+    assert "bridge matching" in page
+
+
+def test_front_page_shows_only_what_one_may_see(clerk: Client) -> None:
+    page = text_of(clerk.get("/admin/"))
+
+    assert "orders</p>" not in page
+    assert "Checkpoints" not in page

@@ -1,0 +1,206 @@
+"""What the order service refuses: with a stable code, the field at fault, and nothing changed.
+
+Every test runs between two looks at everything Postgres, Redis and Kafka hold (`refusing`).
+"""
+
+import json
+from typing import Any
+
+import pytest
+
+from orders.models import Market
+from tests.api import FULL, SHORT, ApiClient, refusal
+from tests.support import World
+
+
+def test_an_unknown_user_is_refused(refusing: ApiClient) -> None:
+    assert refusal(refusing.order(user_id=77)) == (422, "unknown_user", "user_id")
+
+
+def test_an_unknown_asset_is_refused(refusing: ApiClient) -> None:
+    assert refusal(refusing.order(asset="DOGE")) == (422, "unknown_asset", "asset")
+
+
+def test_an_asset_without_a_market_is_refused(refusing: ApiClient) -> None:
+    assert refusal(refusing.order(asset="USDT")) == (422, "unknown_market", "asset")
+
+
+def test_an_unknown_market_is_refused(refusing: ApiClient) -> None:
+    response = refusing.send(json.dumps(FULL | {"market": "ADA-ETH"}))
+    assert refusal(response) == (422, "unknown_market", "market")
+
+
+def test_an_insufficient_balance_is_refused(refusing: ApiClient) -> None:
+    assert refusal(refusing.order(quantity=1_000)) == (422, "insufficient_balance", None)
+
+
+def test_an_asset_the_user_has_never_had_is_not_enough_either(refusing: ApiClient) -> None:
+    response = refusing.order(user_id=2, asset="BTC", order_type="sell")
+    assert refusal(response) == (422, "insufficient_balance", None)
+
+
+def test_a_halted_market_takes_no_orders(lasting_world: World, refusing: ApiClient) -> None:
+    Market.objects.filter(pk="ADA-USDT").update(state="halted")
+    short, full = refusing.order(), refusing.send(json.dumps(FULL))
+    Market.objects.filter(pk="ADA-USDT").update(state="open")
+    assert refusal(short) == (422, "market_halted", "asset")
+    assert refusal(full) == (422, "market_halted", "market")
+
+
+@pytest.mark.parametrize(
+    ("amount", "code"),
+    [
+        ("0", "{}_not_positive"),
+        ("-0", "{}_not_positive"),
+        ("0e5", "{}_not_positive"),
+        ("0.000000000000000000", "{}_not_positive"),
+        ("-1", "{}_not_positive"),
+        ("-0.0000000000000001", "{}_not_positive"),
+    ],
+)
+@pytest.mark.parametrize("field", ["quantity", "price"])
+def test_an_amount_that_is_not_positive_is_refused(
+    refusing: ApiClient, field: str, amount: str, code: str
+) -> None:
+    for written in (amount, f'"{amount}"'):
+        response = refusing.send(_with(field, written))
+        assert refusal(response) == (422, code.format(field), field)
+
+
+@pytest.mark.parametrize(
+    ("amount", "status", "code"),
+    [
+        # a step beside the tick or the lot, down to the last digit a column holds
+        ("1.00000000000000001", 422, "off_step"),
+        ("1.900000000000000001", 422, "off_step"),
+        ("0.000000000000000001", 422, "off_step"),
+        ("1E-18", 422, "off_step"),
+        # more digits than a column holds: never rounded
+        ("1.9000000000000000001", 400, "too_precise"),
+        ("1e-19", 400, "too_precise"),
+        ("1e-400", 400, "too_precise"),
+        ("0." + "0" * 60 + "1", 400, "too_precise"),
+        # larger than a column holds
+        ("100000000000000000000", 400, "too_large"),
+        ("1e20", 400, "too_large"),
+        ("1e400", 400, "too_large"),
+        ("9" * 5_000, 400, "too_large"),
+        ("-1e20", 400, "too_large"),
+        # fits a column, but the value of the order does not
+        ("99999999999999999999", 422, "order_too_large"),
+    ],
+)
+@pytest.mark.parametrize("field", ["quantity", "price"])
+def test_an_amount_that_is_too_precise_or_huge_is_refused(
+    refusing: ApiClient, field: str, amount: str, status: int, code: str
+) -> None:
+    step = {"quantity": "quantity_not_on_lot", "price": "price_not_on_tick"}[field]
+    at_fault = "quantity" if code == "order_too_large" else field
+    for written in (amount, f'"{amount}"'):
+        response = refusing.send(_with(field, written))
+        assert refusal(response) == (status, step if code == "off_step" else code, at_fault)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "true", "false", "[]", "[1]", "{}", '{"value": 1}', '""', '" "', '" 1 "', '"1 "', '"1\\n"',
+        '"+1"', '"1_000"', '"1,5"', '"1,000"', '"0x10"', '"1.9.1"', '"1."', '".5"', '"--1"', '"1e"',
+        '"e1"', '"1e9999999"', '"\u0661"', '"\uff11"', '"NaN"', '"-NaN"', '"sNaN"', '"Infinity"',
+        '"-inf"', '"ten"', '"\\u0000"', '"1\\u0000"', '"\\ud800"', '"1.9 USDT"',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("field", ["quantity", "price"])
+def test_what_is_not_a_plain_number_is_refused(
+    refusing: ApiClient, field: str, written: str
+) -> None:
+    assert refusal(refusing.send(_with(field, written))) == (400, "invalid", field)
+
+
+@pytest.mark.parametrize("field", ["quantity", "price", "user_id"])
+def test_a_missing_or_null_field_is_required(refusing: ApiClient, field: str) -> None:
+    assert refusal(refusing.order(**{field: None})) == (400, "required", field)
+    assert refusal(refusing.send(_with(field, "null"))) == (400, "required", field)
+
+
+@pytest.mark.parametrize(
+    ("field", "written", "code"),
+    [
+        ("user_id", "0", "too_small"),
+        ("user_id", "-1", "too_small"),
+        ("user_id", "9223372036854775808", "too_large"),
+        ("user_id", "9" * 5_000, "invalid"),
+        ("user_id", "1.0", "invalid"),
+        ("user_id", "1e0", "invalid"),
+        ("user_id", "true", "invalid"),
+        ("user_id", '"1_0"', "invalid"),
+        ("user_id", '" 1"', "invalid"),
+        ("user_id", '"\u0661"', "invalid"),
+        ("user_id", '"me"', "invalid"),
+        ("user_id", '"\\u0000"', "invalid"),
+        ("user_id", "[1]", "invalid"),
+        ("asset", '""', "required"),
+        ("asset", '"ABCDEFGHIJK"', "too_long"),
+        ("asset", '"ADA\\u0000"', "invalid"),
+        ("asset", '"\\ud800"', "invalid"),
+        ("asset", "7", "unknown_asset"),
+        ("asset", '"ada"', "unknown_asset"),
+        ("asset", '" ADA"', "unknown_asset"),
+        ("asset", '"ADA-BTC"', "unknown_asset"),
+        ("asset", "{}", "invalid"),
+        ("asset", "true", "invalid"),
+        ("order_type", '"hold"', "invalid_choice"),
+        ("order_type", '"BUY"', "invalid_choice"),
+        ("order_type", '""', "invalid_choice"),
+        ("order_type", "1", "invalid_choice"),
+        ("order_type", '["buy"]', "invalid_choice"),
+        ("order_type", '"\\ud800"', "invalid_choice"),
+        ("order_type", '"\\u0000"', "invalid_choice"),
+        ("order_type", f'"{"x" * 60_000}"', "invalid_choice"),
+        ("type", '"market"', "invalid_choice"),
+        ("time_in_force", '"ioc"', "invalid_choice"),
+        ("client_order_id", '""', "required"),
+        ("client_order_id", '"a b"', "invalid"),
+        ("client_order_id", '"a\\n"', "invalid"),
+        ("client_order_id", '" a"', "invalid"),
+        ("client_order_id", f'"{"x" * 65}"', "invalid"),
+        ("client_order_id", '"\\u0000"', "invalid"),
+        ("client_order_id", '"\\ud800"', "invalid"),
+        ("client_order_id", '"\u00e9"', "invalid"),
+        ("client_order_id", "[]", "invalid"),
+    ],
+)
+def test_a_field_that_is_not_as_it_should_be_is_refused(
+    refusing: ApiClient, field: str, written: str, code: str
+) -> None:
+    response = refusing.send(_with(field, written))
+    assert refusal(response) == (422 if code.startswith("unknown") else 400, code, field)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "field"),
+    [
+        ({"market": "ADA-USDT"}, "ambiguous", "asset"),
+        ({"asset": None}, "required", "market"),
+        ({"side": "sell"}, "ambiguous", "side"),
+        ({"order_type": None}, "required", "order_type"),
+        ({"asset": None, "market": "ADA-USDT", "order_type": None}, "required", "side"),
+    ],
+)
+def test_both_forms_at_once_or_neither_are_refused(
+    refusing: ApiClient, changes: dict[str, Any], code: str, field: str
+) -> None:
+    assert refusal(refusing.order(**changes)) == (400, code, field)
+
+
+def test_every_mistake_is_listed(refusing: ApiClient) -> None:
+    response = refusing.order(user_id=0, quantity="x", price=None)
+    assert refusal(response)[0] == 400
+    found = {error["field"]: error["code"] for error in response.json()["errors"]}
+    assert found == {"user_id": "too_small", "quantity": "invalid", "price": "required"}
+
+
+def _with(field: str, written: str) -> str:
+    """The short form with one value just as `written`."""
+    rest = json.dumps({name: value for name, value in SHORT.items() if name != field})
+    return f'{rest[:-1]}, "{field}": {written}}}'

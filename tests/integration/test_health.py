@@ -1,0 +1,165 @@
+"""Health: alive says nothing about others; ready names every dependency and every bridge."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+from django.db import connection
+from pytest_django import Settings
+
+from exchange import bridge_status
+from exchange.bridge_status import BridgeStatus, bridge_reports
+from tests.api import ApiClient
+
+NOBODY = "127.0.0.1:1"
+OK = {"status": "ok"}
+
+
+@pytest.fixture
+def bridges(api: ApiClient, settings: Settings) -> Iterator[dict[str, BridgeStatus]]:
+    """Both bridges, reporting as the workers' threads do, and running."""
+    reporting = {name: BridgeStatus(name) for name in settings.KAFKA_BRIDGES}
+    for status in reporting.values():
+        status.report("running", partitions=[0, 1, 2, 3], lag={0: 0, 1: 0, 2: 7, 3: 0})
+    yield reporting
+    bridge_status._redis.cache_clear()
+    for status in reporting.values():
+        status.report("stopped")
+
+
+def ready(api: ApiClient) -> tuple[int, dict[str, Any]]:
+    """Ask, and make sure that the answer came quickly."""
+    began = time.monotonic()
+    response = api.get("/health/ready")
+    assert time.monotonic() - began < 5
+    return response.status_code, response.json()
+
+
+def test_alive_asks_nobody(api: ApiClient, django_assert_num_queries: Any) -> None:
+    with django_assert_num_queries(0):
+        response = api.get("/health/live")
+    assert (response.status_code, response.json()) == (200, {"status": "alive"})
+
+
+def test_ready_names_every_dependency_and_every_bridge(
+    api: ApiClient, bridges: dict[str, BridgeStatus]
+) -> None:
+    status, body = ready(api)
+    assert (status, body["status"], body["missing_bridges"]) == (200, "ready", [])
+    assert body["dependencies"] == {"postgres": OK, "redis": OK, "kafka": OK}
+    assert [bridge["bridge"] for bridge in body["bridges"]] == ["matching", "trades"]
+    matching = body["bridges"][0]
+    assert (matching["state"], matching["error"]) == ("running", "")
+    assert matching["partitions"] == [0, 1, 2, 3]
+    assert matching["lag"] == {"0": 0, "1": 0, "2": 7, "3": 0}
+
+
+def test_without_bridges_nothing_is_ready(api: ApiClient) -> None:
+    status, body = ready(api)
+    assert (status, body["status"]) == (503, "not_ready")
+    assert body["missing_bridges"] == ["matching", "trades"]
+    assert body["dependencies"] == {"postgres": OK, "redis": OK, "kafka": OK}
+
+
+@pytest.mark.parametrize("state", ["stopped", "connecting", "recovering", "failing", "idle"])
+def test_a_bridge_that_does_not_run_is_missing(
+    api: ApiClient, bridges: dict[str, BridgeStatus], state: str
+) -> None:
+    bridges["trades"].report(state, error="no database")
+    status, body = ready(api)
+    assert (status, body["missing_bridges"]) == (503, ["trades"])
+    shown = {bridge["bridge"]: bridge for bridge in body["bridges"]}
+    assert ("trades" in shown) is (state != "stopped")
+    if state != "stopped":
+        assert (shown["trades"]["state"], shown["trades"]["error"]) == (state, "no database")
+
+
+def test_a_bridge_that_fell_silent_is_missing(
+    api: ApiClient, bridges: dict[str, BridgeStatus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bridge_status, "STALE_SECONDS", -1.0)
+    assert ready(api)[1]["missing_bridges"] == ["matching", "trades"]
+
+
+def test_a_second_worker_that_runs_is_enough(
+    api: ApiClient, bridges: dict[str, BridgeStatus]
+) -> None:
+    other = BridgeStatus("trades")
+    other._host = "elsewhere"
+    other.report("failing", error="lost its database")
+    assert [bridge.state for bridge in bridge_reports()] == ["running", "failing", "running"]
+    assert ready(api)[0] == 200
+    other.report("stopped")
+
+
+@pytest.mark.parametrize("servers", [[NOBODY], [NOBODY, NOBODY], ["nonsense"], [""], []])
+def test_without_kafka_it_says_so(
+    api: ApiClient, bridges: dict[str, BridgeStatus], settings: Settings, servers: list[str]
+) -> None:
+    settings.KAFKA_BOOTSTRAP_SERVERS = servers
+    status, body = ready(api)
+    assert (status, body["missing_bridges"]) == (503, [])
+    assert body["dependencies"]["kafka"]["status"] == "failing"
+    assert "Error: " in body["dependencies"]["kafka"]["error"]
+
+
+def test_one_broker_of_several_is_enough(
+    api: ApiClient, bridges: dict[str, BridgeStatus], settings: Settings
+) -> None:
+    settings.KAFKA_BOOTSTRAP_SERVERS = [NOBODY, *settings.KAFKA_BOOTSTRAP_SERVERS]
+    assert ready(api)[0] == 200
+
+
+def test_without_the_cache_it_says_so(
+    api: ApiClient, bridges: dict[str, BridgeStatus], settings: Settings
+) -> None:
+    cache = settings.CACHES["default"]
+    settings.CACHES = {"default": {**cache, "LOCATION": f"redis://{NOBODY}/1"}}
+    status, body = ready(api)
+    assert status == 503
+    assert body["dependencies"]["redis"]["status"] == "failing"
+    assert "ConnectionError" in body["dependencies"]["redis"]["error"]
+    assert body["missing_bridges"] == ["matching", "trades"], "nothing is known of them"
+
+
+def test_without_the_reports_database_it_says_so(
+    api: ApiClient, bridges: dict[str, BridgeStatus], settings: Settings
+) -> None:
+    settings.REDIS_URL = f"redis://{NOBODY}/0"
+    bridge_status._redis.cache_clear()
+    status, body = ready(api)
+    assert (status, body["dependencies"]["redis"]["status"]) == (503, "failing")
+
+
+def test_a_report_nobody_can_read_is_not_a_500(
+    api: ApiClient, bridges: dict[str, BridgeStatus], settings: Settings
+) -> None:
+    with redis.Redis.from_url(settings.REDIS_URL) as client:
+        client.set("bridge:trades:elsewhere:1", "not a report", ex=30)
+        status, body = ready(api)
+        client.delete("bridge:trades:elsewhere:1")
+    assert (status, body["dependencies"]["redis"]["status"]) == (503, "failing")
+
+
+def test_without_postgres_it_says_so(
+    api: ApiClient, bridges: dict[str, BridgeStatus], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.close()
+    with monkeypatch.context() as patched:
+        patched.setitem(connection.settings_dict, "PORT", "1")
+        status, body = ready(api)
+    assert (status, body["missing_bridges"]) == (503, [])
+    assert "OperationalError" in body["dependencies"]["postgres"]["error"]
+
+
+def test_without_postgres_an_order_is_answered_with_503(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection.close()
+    with monkeypatch.context() as patched:
+        patched.setitem(connection.settings_dict, "PORT", "1")
+        response = api.order()
+    assert (response.status_code, response.json()["code"]) == (503, "unavailable")
+    assert response["Retry-After"] == "1"
