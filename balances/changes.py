@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from balances import cache, trust
 from balances.cache import CachedBalance, CacheUnreachableError
@@ -29,12 +29,18 @@ def change_balances(work: Work[T]) -> T:
     Readers see the new balances from the commit on, whether Redis is there or not.
     """
     global _avoid_redis_until  # noqa: PLW0603 - one memory per process of when Redis last failed
-    if time.monotonic() >= _avoid_redis_until:
-        try:
-            return _with_marks(work)
-        except CacheUnreachableError:
-            _avoid_redis_until = time.monotonic() + _AVOID_SECONDS
-    return _without_marks(work)
+    while True:
+        if time.monotonic() >= _avoid_redis_until:
+            try:
+                return _with_marks(work)
+            except CacheUnreachableError:
+                _avoid_redis_until = time.monotonic() + _AVOID_SECONDS
+        with transaction.atomic(durable=True):
+            if trust.lock_distrusted():
+                result, _ = work()
+                return result
+        # Comes back once nobody trusts the cache, or somebody has repaired it meanwhile.
+        trust.distrust()
 
 
 def _with_marks(work: Work[T]) -> T:
@@ -45,19 +51,13 @@ def _with_marks(work: Work[T]) -> T:
             result, changed = work()
             if changed:
                 token = cache.mark(changed)
-    except BaseException:
+    except IntegrityError:
+        # Refused at the commit by a deferred constraint: rolled back for certain. After any other
+        # failure with a mark set, the commit may have happened or may yet happen: the mark stays
+        # until it expires, and Postgres answers.
         if token:
             cache.unmark(token, changed)
         raise
     if token:
         cache.publish(token, changed)
     return result
-
-
-def _without_marks(work: Work[T]) -> T:
-    while True:
-        with transaction.atomic(durable=True):
-            if trust.lock_distrusted():
-                result, _ = work()
-                return result
-        trust.distrust()

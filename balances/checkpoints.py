@@ -28,26 +28,48 @@ def ensure_epoch(identity: LogIdentity, order_event_ends: Mapping[int, int]) -> 
     call from several processes at once: one begins the epoch, the others find it.
     """
     with transaction.atomic(durable=True):
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_EPOCH_LOCK])
-        current = LogEpoch.objects.first()
-        checkpoints = {
-            row.partition: row
-            for row in Checkpoint.objects.select_for_update().order_by("partition")
-        }
+        current, checkpoints = _locked()
         offsets, reason = _offsets_in(identity, order_event_ends, current, checkpoints)
         if not reason:
             assert current is not None
             return current.number
-        epoch = LogEpoch.objects.create(
-            order_topic_id=identity.order_topic_id,
-            trade_topic_id=identity.trade_topic_id,
-            reason=reason,
+        return _begin(identity, offsets, reason)
+
+
+def begin_epoch_for_gap(partition: int, epoch: int | None, identity: LogIdentity) -> bool:
+    """Begin the next epoch where the present one stands, to have a missing result made again.
+
+    Returns False if that has been tried at this very place: the gap is real.
+    """
+    with transaction.atomic(durable=True):
+        current, checkpoints = _locked()
+        if current is None or current.number != epoch or partition not in checkpoints:
+            return True  # somebody has begun an epoch meanwhile
+        reason = f"results of partition {partition} after {checkpoints[partition].offset} missing"
+        if current.reason == reason:
+            return False
+        _begin(identity, {number: row.offset for number, row in checkpoints.items()}, reason)
+        return True
+
+
+def _locked() -> tuple[LogEpoch | None, dict[int, Checkpoint]]:
+    """Lock out every other beginning of an epoch; return the present one and the checkpoints."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_EPOCH_LOCK])
+    rows = Checkpoint.objects.select_for_update().order_by("partition")
+    return LogEpoch.objects.first(), {row.partition: row for row in rows}
+
+
+def _begin(identity: LogIdentity, offsets: Mapping[int, int], reason: str) -> int:
+    epoch = LogEpoch.objects.create(
+        order_topic_id=identity.order_topic_id,
+        trade_topic_id=identity.trade_topic_id,
+        reason=reason,
+    )
+    for partition, offset in offsets.items():
+        Checkpoint.objects.update_or_create(
+            partition=partition, defaults={"epoch": epoch, "offset": offset}
         )
-        for partition, offset in offsets.items():
-            Checkpoint.objects.update_or_create(
-                partition=partition, defaults={"epoch": epoch, "offset": offset}
-            )
     logger.warning("log_epoch_begun", epoch=epoch.number, reason=reason)
     return epoch.number
 

@@ -12,6 +12,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from exchange.fields import AmountField
+from exchange.money import format_amount
 from orders.models import Asset, Market, Order
 
 
@@ -35,7 +36,8 @@ class Balance(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.user_id} {self.asset_id}: {self.available:f} + {self.held:f} held"
+        available, held = format_amount(self.available), format_amount(self.held)
+        return f"{self.user_id} {self.asset_id}: {available} + {held} held"
 
     @property
     def total(self) -> Decimal:
@@ -107,7 +109,8 @@ class LedgerEntry(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.available_change:f} {self.asset_id} of user {self.user_id}"
+        change = format_amount(self.available_change)
+        return f"{self.kind} {change} {self.asset_id} of user {self.user_id}"
 
 
 class Trade(models.Model):
@@ -144,7 +147,8 @@ class Trade(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.market_id} #{self.trade_id}: {self.quantity:f} at {self.price:f}"
+        quantity, price = format_amount(self.quantity), format_amount(self.price)
+        return f"{self.market_id} #{self.trade_id}: {quantity} at {price}"
 
 
 class LogEpoch(models.Model):
@@ -212,6 +216,9 @@ class CacheTrust(models.Model):
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     distrusted_at = models.DateTimeField(null=True)
+    confirmed_at = models.DateTimeField(
+        null=True, help_text="When the distrust had been committed: vouches run out from here on."
+    )
 
     class Meta:
         verbose_name_plural = "cache trust"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import structlog
-from django.db import IntegrityError, connection, transaction
+from django.db import DataError, IntegrityError, connection, transaction
 
 from balances.cache import CachedBalance
 from balances.changes import change_balances
@@ -19,17 +19,17 @@ from balances.ledger import apply_movements
 from balances.locks import CheckpointRow, lock_checkpoints
 from balances.models import MarketHalt
 from balances.settlement import OrderChange, TradeRow, plan
-from exchange.records import Execution
+from exchange.records import Execution, TradeEvent
 from orders import services as orders
 
 logger = structlog.get_logger(__name__)
 
 
 class Result(NamedTuple):
-    """An execution and the partition it came on."""
+    """What one order event did, and the partition it came on."""
 
     partition: int
-    execution: Execution
+    event: TradeEvent
 
 
 class ViolationError(Exception):
@@ -39,16 +39,18 @@ class ViolationError(Exception):
 class SequenceError(Exception):
     """A result does not follow the one before it: something between them is missing."""
 
-    def __init__(self, partition: int, message: str) -> None:
+    def __init__(self, partition: int, message: str, epoch: int | None = None) -> None:
         super().__init__(message)
         self.partition = partition
+        self.epoch = epoch
+        """The epoch the database was at; None if it had none."""
 
 
 @dataclass(frozen=True)
 class Settled:
-    """What a batch came to: results settled now, and how many were dropped as known already."""
+    """What a batch came to: executions settled now, and how many results were not."""
 
-    results: tuple[Result, ...]
+    executions: tuple[Execution, ...]
     dropped: int
 
 
@@ -60,35 +62,37 @@ def settle(results: Sequence[Result]) -> Settled:
     """
     try:
         return change_balances(lambda: _settle_together(results))
-    except (IntegrityError, ViolationError):
+    except (IntegrityError, DataError, ViolationError):
         logger.exception("settlement_violation", action="The batch is settled one by one.")
     return change_balances(lambda: _settle_one_by_one(results))
 
 
 def _settle_together(results: Sequence[Result]) -> tuple[Settled, Sequence[CachedBalance]]:
     fresh, reached = _fresh(results)
-    changed = _apply([result.execution for result in fresh]) if fresh else []
+    executions = [event for _, event in fresh if isinstance(event, Execution)]
+    changed = _apply(executions) if executions else []
     _move_checkpoints(reached)
-    return Settled(tuple(fresh), len(results) - len(fresh)), changed
+    return Settled(tuple(executions), len(results) - len(executions)), changed
 
 
 def _settle_one_by_one(results: Sequence[Result]) -> tuple[Settled, Sequence[CachedBalance]]:
-    settled, halted = [], set()
+    settled: list[Execution] = []
+    halted: set[str] = set()
     changed: dict[tuple[int, str], CachedBalance] = {}
     fresh, reached = _fresh(results)
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    for result in fresh:
-        if result.execution.market in halted:
+    for _, execution in fresh:
+        if not isinstance(execution, Execution) or execution.market in halted:
             continue
         try:
             with transaction.atomic():
-                rows = _apply([result.execution])
-        except (IntegrityError, ViolationError) as error:
-            _halt(result, str(error))
-            halted.add(result.execution.market)
+                rows = _apply([execution])
+        except (IntegrityError, DataError, ViolationError) as error:
+            _halt(execution, str(error))
+            halted.add(execution.market)
             continue
-        settled.append(result)
+        settled.append(execution)
         changed.update({(row.user_id, row.asset): row for row in rows})
     _move_checkpoints(reached)
     return Settled(tuple(settled), len(results) - len(settled)), list(changed.values())
@@ -106,36 +110,38 @@ def _fresh(results: Sequence[Result]) -> tuple[list[Result], dict[int, int]]:
         checkpoint = checkpoints.get(result.partition)
         if checkpoint is None:
             raise SequenceError(result.partition, f"partition {result.partition} has no checkpoint")
-        if _is_news(result.execution, checkpoint, reached[result.partition]):
-            _require_next(result, reached[result.partition])
-            reached[result.partition] = result.execution.offset
+        if _is_news(result.event, checkpoint, reached[result.partition]):
+            _require_next(result, reached[result.partition], checkpoint.epoch)
+            reached[result.partition] = result.event.offset
             fresh.append(result)
-    halted = set(
-        MarketHalt.objects.filter(
-            market_id__in={result.execution.market for result in fresh}
-        ).values_list("market_id", flat=True)
-    )
-    return [result for result in fresh if result.execution.market not in halted], reached
+    halted = set(MarketHalt.objects.values_list("market_id", flat=True))
+    return [result for result in fresh if _market(result.event) not in halted], reached
 
 
-def _is_news(execution: Execution, checkpoint: CheckpointRow, reached: int) -> bool:
-    if checkpoint.halted or execution.epoch < checkpoint.epoch:
+def _market(event: TradeEvent) -> str | None:
+    return event.market if isinstance(event, Execution) else None
+
+
+def _is_news(event: TradeEvent, checkpoint: CheckpointRow, reached: int) -> bool:
+    if checkpoint.halted or event.epoch < checkpoint.epoch:
         return False
-    if execution.epoch > checkpoint.epoch:
+    if event.epoch > checkpoint.epoch:
         raise SequenceError(
             checkpoint.partition,
-            f"a result of epoch {execution.epoch}, but the database knows {checkpoint.epoch}",
+            f"a result of epoch {event.epoch}, but the database knows {checkpoint.epoch}",
+            checkpoint.epoch,
         )
-    return execution.offset > reached
+    return event.offset > reached
 
 
-def _require_next(result: Result, reached: int) -> None:
-    execution = result.execution
-    if execution.previous_offset != reached:
+def _require_next(result: Result, reached: int, epoch: int) -> None:
+    event = result.event
+    if event.previous_offset != reached:
         raise SequenceError(
             result.partition,
             f"partition {result.partition} is settled up to {reached}, but the next result"
-            f" ({execution.offset}) follows {execution.previous_offset}",
+            f" ({event.offset}) follows {event.previous_offset}",
+            epoch,
         )
 
 
@@ -223,8 +229,7 @@ def _move_checkpoints(reached: dict[int, int]) -> None:
         )
 
 
-def _halt(result: Result, reason: str) -> None:
-    execution = result.execution
+def _halt(execution: Execution, reason: str) -> None:
     MarketHalt.objects.create(
         market_id=execution.market,
         epoch_id=execution.epoch,

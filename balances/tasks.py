@@ -9,7 +9,7 @@ from balances import checkpoints, trust
 from balances.cache import CacheUnreachableError
 from balances.settle import Result, SequenceError, settle
 from exchange.kafka import ORDER_EVENTS, Log, LogRecord
-from exchange.records import decode_execution
+from exchange.records import RecordError, decode_trade_event
 
 logger = structlog.get_logger(__name__)
 
@@ -19,31 +19,52 @@ def settle_trades(records: Sequence[LogRecord]) -> int:
     """Settle a batch of results; return how many were new.
 
     Raises:
-        SequenceError: a result was missing, and what to do about it has been done: the log has
-            changed and a new epoch begins, or the partition is halted. Call again.
-        RecordError: `trade-events` holds what no matching worker writes.
+        SequenceError: a result was missing, and what to do about it has been done: a new epoch
+            has begun, or the partition is halted. Call again.
     """
-    results = [Result(record.partition, decode_execution(record.value)) for record in records]
+    results = _decode(records)
     try:
         settled = settle(results)
     except SequenceError as error:
         _face_gap(error)
         raise
-    for _, execution in settled.results:
+    for execution in settled.executions:
         logger.info(
             "order_settled", order_id=execution.order_id, market=execution.market,
             status=execution.status, trades=len(execution.trades), offset=execution.offset,
             request_id=execution.request_id,
         )  # fmt: skip
-    return len(settled.results)
+    return len(settled.executions)
+
+
+def _decode(records: Sequence[LogRecord]) -> list[Result]:
+    """Decode the batch; a partition with a record that no matching worker writes is halted."""
+    results: list[Result] = []
+    broken: set[int] = set()
+    for record in records:
+        if record.partition in broken:
+            continue
+        try:
+            results.append(Result(record.partition, decode_trade_event(record.value)))
+        except RecordError as error:
+            broken.add(record.partition)
+            checkpoints.halt_partition(
+                record.partition, f"trade-events at {record.offset} cannot be read: {error}"
+            )
+    return results
 
 
 def _face_gap(error: SequenceError) -> None:
-    """Begin a new epoch if the log has changed; else stop the partition rather than guess."""
+    """A result is missing: have it made again from the checkpoint; if that does not help, halt.
+
+    Making it again is a new epoch: every matching worker goes back to the checkpoint, and the
+    engine is deterministic, so nothing is guessed.
+    """
     with Log() as log:
         identity, ends = log.identity(), log.end_offsets(ORDER_EVENTS)
-    before = checkpoints.current_epoch()
-    if checkpoints.ensure_epoch(identity, ends) == before:
+    if checkpoints.ensure_epoch(identity, ends) != error.epoch:
+        return  # the log has changed, or somebody else has begun the epoch meanwhile
+    if not checkpoints.begin_epoch_for_gap(error.partition, error.epoch, identity):
         checkpoints.halt_partition(error.partition, str(error))
 
 

@@ -26,7 +26,14 @@ from django.db import close_old_connections
 from django.utils.module_loading import import_string
 
 from exchange.bridge_status import BridgeStatus
-from exchange.kafka import GroupConsumer, Log, LogIdentity, LogRecord, Rebalanced
+from exchange.kafka import (
+    GroupConsumer,
+    Log,
+    LogIdentity,
+    LogRecord,
+    Rebalanced,
+    TopicsMissingError,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -99,7 +106,7 @@ class Bridge:
     def _session(self, backoff: "_Backoff") -> None:
         """Consume until told to stop; whatever goes wrong with the log ends the session."""
         with Log() as log:
-            identity = log.identity()
+            identity = _identity(log)
             consumer = GroupConsumer(topic=self._feed.topic, group=self._feed.group)
             try:
                 self._consume(consumer, log, identity, backoff)
@@ -132,7 +139,11 @@ class Bridge:
         logger.info("partitions_assigned", partitions=sorted(partitions), topic=self._feed.topic)
 
     def _process(self, batch: list[LogRecord], consumer: GroupConsumer) -> None:
-        """Run the task until it has succeeded with this batch."""
+        """Run the task until it has succeeded with this batch.
+
+        Raises:
+            Rebalanced: the partitions may have gone to somebody else meanwhile.
+        """
         backoff = _Backoff(self._stopping)
         while True:
             try:
@@ -148,6 +159,8 @@ class Bridge:
                 if self._stopping.is_set():
                     raise
                 consumer.keep_alive()
+                if consumer.is_rebalanced:
+                    raise Rebalanced from None  # who has the partitions now reads them again
             else:
                 return
 
@@ -160,13 +173,25 @@ class Bridge:
         if positions and not self._feed.is_current():
             raise LogChangedError("the database is at another epoch")
         for partition, position in positions.items():
-            if position > ends[partition]:
+            if position > ends.get(partition, position):
                 raise LogChangedError(f"partition {partition} ends before {position}")
-        lag = {number: ends[number] - position for number, position in positions.items()}
+        lag = {
+            number: ends.get(number, position) - position for number, position in positions.items()
+        }
         if positions:
             self._status.report("running", partitions=sorted(positions), lag=lag)
         else:
             self._status.report("idle")
+
+
+def _identity(log: Log) -> LogIdentity:
+    """Return which log this is; one that has been lost altogether is made anew."""
+    try:
+        return log.identity()
+    except TopicsMissingError as error:
+        created = log.create_topics()
+        logger.warning("topics_created", topics=created, reason=str(error))
+        return log.identity()
 
 
 class _Backoff:

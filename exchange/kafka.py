@@ -17,7 +17,12 @@ from django.conf import settings
 from kafka import ConsumerRebalanceListener, KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka import TopicPartition as _TopicPartition
 from kafka.admin import NewTopic
-from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    TopicAlreadyExistsError,
+    UnknownTopicOrPartitionError,
+)
 from kafka.partitioner.default import murmur2
 
 logger = logging.getLogger(__name__)
@@ -26,6 +31,10 @@ ORDER_EVENTS = "order-events"
 TRADE_EVENTS = "trade-events"
 DEAD_ORDER_EVENTS = "order-events.dead"
 TOPICS = (ORDER_EVENTS, TRADE_EVENTS, DEAD_ORDER_EVENTS)
+
+CLOSE_SECONDS = 5.0
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""An order's result is one record: room for one that trades with a hundred thousand others."""
 
 LogError = KafkaError
 """What any call of this module raises when the log is away or refuses."""
@@ -160,8 +169,11 @@ class Log:
             for number in range(settings.KAFKA_PARTITIONS)
         ]
         with _bare_consumer() as consumer:
-            ask = consumer.end_offsets if which == "latest" else consumer.beginning_offsets
-            found: Mapping[Any, int] = ask(partitions, timeout_ms=5_000)
+            found: Mapping[Any, int] = (
+                _ends(consumer, partitions)
+                if which == "latest"
+                else consumer.beginning_offsets(partitions, timeout_ms=5_000)
+            )
         return {partition.partition: offset for partition, offset in found.items()}
 
     def create_topics(self) -> list[str]:
@@ -173,7 +185,11 @@ class Log:
                 topic_name(topic),
                 partitions,
                 settings.KAFKA_REPLICATION_FACTOR,
-                topic_configs={"retention.ms": "-1", "retention.bytes": "-1"},
+                topic_configs={
+                    "retention.ms": "-1",
+                    "retention.bytes": "-1",
+                    "max.message.bytes": str(MAX_RECORD_BYTES),
+                },
             )
             try:
                 self._admin.create_topics([new], timeout_ms=10_000)
@@ -230,14 +246,35 @@ class _bare_consumer:  # noqa: N801 - reads like the function it stands for
         self._consumer.close(autocommit=False)
 
 
+def _ends(consumer: Any, partitions: Sequence[Any]) -> dict[Any, int]:
+    """Return the partitions' high watermarks, by way of a fetch.
+
+    Not what `end_offsets` says: the embedded broker answers that with the beginning of the last
+    batch, while the watermark in its fetch responses is right. Apache Kafka means the same by both.
+
+    Raises:
+        KafkaTimeoutError: no answer within five seconds.
+    """
+    consumer.assign(partitions)
+    for partition, offset in consumer.end_offsets(partitions, timeout_ms=5_000).items():
+        consumer.seek(partition, offset)
+    deadline = time.monotonic() + 5
+    while True:
+        consumer.poll(timeout_ms=20)
+        ends = {partition: consumer.highwater(partition) for partition in partitions}
+        if None not in ends.values():
+            return ends
+        if time.monotonic() > deadline:
+            raise KafkaTimeoutError(f"no watermark from {partitions} within 5 s")
+
+
 def read_topic(topic: str) -> list[LogRecord]:
     """Return every record that `topic` holds now, by partition and offset. For small topics."""
     count = 1 if topic == DEAD_ORDER_EVENTS else settings.KAFKA_PARTITIONS
     partitions = [_TopicPartition(topic_name(topic), number) for number in range(count)]
     found: list[LogRecord] = []
     with _bare_consumer() as consumer:
-        ends = consumer.end_offsets(partitions)
-        consumer.assign(partitions)
+        ends = _ends(consumer, partitions)
         consumer.seek_to_beginning(*partitions)
         while any(consumer.position(partition) < ends[partition] for partition in partitions):
             for records in consumer.poll(timeout_ms=200).values():
@@ -299,6 +336,11 @@ class Publisher:
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
+            # Its own close() waits for what it still has to send, and lives on if that takes too
+            # long. Here those records are given up, so that nothing of it can be written beside
+            # what the next client writes; whoever had them sent is told, and sends them again.
+            client._sender.force_close()
+            client._sender.join(CLOSE_SECONDS)
             client.close(timeout=0)
 
     def _connected(self) -> Any:
@@ -311,6 +353,7 @@ class Publisher:
                     max_in_flight_requests_per_connection=1,
                     delivery_timeout_ms=self._delivery_timeout_ms,
                     max_block_ms=2_000,
+                    max_request_size=MAX_RECORD_BYTES,
                     linger_ms=self._linger_ms,
                     allow_auto_create_topics=False,
                 )
@@ -346,6 +389,9 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
 class GroupConsumer:
     """Reads one topic as a member of a consumer group. Not thread-safe: one thread owns it.
 
+    With `KAFKA_STATIC_ASSIGNMENT` it takes all partitions at once instead of joining: two such
+    workers do everything twice, which does no harm.
+
     After a rebalance `poll` raises `Rebalanced` once; the owner then says with `start_at` where
     each partition begins. Nothing is read from a partition before that.
     """
@@ -362,11 +408,17 @@ class GroupConsumer:
             allow_auto_create_topics=False,
             session_timeout_ms=settings.KAFKA_SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=settings.KAFKA_SESSION_TIMEOUT_MS // 4,
-            max_poll_interval_ms=300_000,
+            max_poll_interval_ms=1_800_000,  # a recovery of millions of orders is one long step
             max_poll_records=settings.KAFKA_MAX_BATCH,
             fetch_max_wait_ms=settings.KAFKA_FETCH_MAX_WAIT_MS,
         )
-        self._consumer.subscribe([self._topic], listener=self._rebalances)
+        if settings.KAFKA_STATIC_ASSIGNMENT:
+            self._consumer.assign(
+                [_TopicPartition(self._topic, n) for n in range(settings.KAFKA_PARTITIONS)]
+            )
+            self._rebalances.on_partitions_assigned(self._consumer.assignment())
+        else:
+            self._consumer.subscribe([self._topic], listener=self._rebalances)
 
     def assignment(self) -> set[int]:
         return {partition.partition for partition in self._consumer.assignment()}
@@ -409,9 +461,9 @@ class GroupConsumer:
         }
 
     def end_offsets(self) -> dict[int, int]:
-        """Return, per assigned partition, the offset that the next record will get."""
-        ends = self._consumer.end_offsets(list(self._consumer.assignment()), timeout_ms=5_000)
-        return {partition.partition: offset for partition, offset in ends.items()}
+        """Return, per assigned partition, where it ended when it was last fetched from."""
+        ends = {p.partition: self._consumer.highwater(p) for p in self._consumer.assignment()}
+        return {number: end for number, end in ends.items() if end is not None}
 
     def commit(self) -> None:
         """Remember the present positions in the group. A convenience: the checkpoint decides."""

@@ -13,11 +13,11 @@ import msgspec
 SideName: TypeAlias = Literal["buy", "sell"]
 Identifier: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
-DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?$")]
-MarketSymbol: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{2,10}-[A-Z0-9]{2,10}$")]
+DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?\Z")]
+MarketSymbol: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{2,10}-[A-Z0-9]{2,10}\Z")]
 
 NO_OFFSET = -1
-"""`previous_offset` of the first result of an epoch: nothing came before it."""
+"""`previous_offset` of the first event of a log: nothing came before it."""
 
 
 class RecordError(ValueError):
@@ -74,7 +74,7 @@ class Execution(
     """All that one order event did: one record per event, so that no batch cuts an order in half.
 
     `event` is the type of the order event: "new" results move an order out of `pending`.
-    `offset` is the event's own on `order-events`, `previous_offset` that of the result before it
+    `offset` is the event's own on `order-events`, `previous_offset` that of the event before it
     on the same partition (`NO_OFFSET` for the first of a log), `epoch` the life of the log in
     which both count. `status` is the order's after the event; `canceled_quantity` is the base
     quantity taken out of the book by it, whose hold is to be released. `user_id`, `side` and
@@ -98,12 +98,29 @@ class Execution(
     request_id: str = ""
 
 
+class Skipped(msgspec.Struct, tag="skipped", frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An order event that changed nothing: a duplicate, a dead letter, nothing left to cancel.
+
+    It has its place in the chain all the same, so that the checkpoint moves past it.
+    """
+
+    v: Literal[1] = 1
+    epoch: Identifier
+    offset: Offset
+    previous_offset: Annotated[int, msgspec.Meta(ge=NO_OFFSET)]
+    reason: str
+    request_id: str = ""
+
+
+TradeEvent: TypeAlias = Execution | Skipped
+
+
 _encoder = msgspec.json.Encoder()
 _order_event_decoder: msgspec.json.Decoder[OrderEvent] = msgspec.json.Decoder(OrderEvent)
-_execution_decoder: msgspec.json.Decoder[Execution] = msgspec.json.Decoder(Execution)
+_trade_event_decoder: msgspec.json.Decoder[TradeEvent] = msgspec.json.Decoder(TradeEvent)
 
 
-def encode(record: OrderEvent | Execution) -> bytes:
+def encode(record: OrderEvent | TradeEvent) -> bytes:
     """Return the record's bytes on the log; the same record always gives the same bytes."""
     return _encoder.encode(record)
 
@@ -116,17 +133,17 @@ def decode_order_event(value: bytes) -> OrderEvent:
     """
     try:
         return _order_event_decoder.decode(value)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise RecordError(str(error)) from error
 
 
-def decode_execution(value: bytes) -> Execution:
+def decode_trade_event(value: bytes) -> TradeEvent:
     """Decode a value of `trade-events`.
 
     Raises:
         RecordError: it is not a valid record of a known version.
     """
     try:
-        return _execution_decoder.decode(value)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        return _trade_event_decoder.decode(value)
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
         raise RecordError(str(error)) from error

@@ -84,7 +84,7 @@ class MarketListView(GenericAPIView[Market]):
 
     @extend_schema(
         summary="List markets",
-        responses={200: MarketOutput(many=True), 400: ErrorBody},
+        responses={200: MarketOutput(many=True), 400: ErrorBody, 503: ErrorBody},
         tags=["market data"],
     )
     def get(self, request: Request) -> Response:  # noqa: ARG002
@@ -103,7 +103,7 @@ class BookView(APIView):
     @extend_schema(
         summary="A market's order book",
         parameters=[_SYMBOL, BookQuery],
-        responses={200: BookOutput, 400: ErrorBody, 404: ErrorBody},
+        responses={200: BookOutput, 400: ErrorBody, 404: ErrorBody, 503: ErrorBody},
         tags=["market data"],
     )
     def get(self, request: Request, symbol: str) -> Response:
@@ -128,7 +128,12 @@ class TradeListView(GenericAPIView[Trade]):
     @extend_schema(
         summary="A market's trades",
         parameters=[_SYMBOL],
-        responses={200: TradeOutput(many=True), 400: ErrorBody, 404: ErrorBody},
+        responses={
+            200: TradeOutput(many=True),
+            400: ErrorBody,
+            404: ErrorBody,
+            503: ErrorBody,
+        },
         tags=["market data"],
     )
     def get(self, request: Request, symbol: str) -> Response:  # noqa: ARG002

@@ -21,6 +21,7 @@ from exchange.kafka import (
     LogRecord,
     OutgoingRecord,
     Publisher,
+    partition_for,
 )
 from exchange.money import format_amount, to_units
 from exchange.records import (
@@ -29,7 +30,9 @@ from exchange.records import (
     NewOrder,
     OrderEvent,
     RecordError,
+    Skipped,
     Trade,
+    TradeEvent,
     decode_order_event,
     encode,
 )
@@ -133,31 +136,34 @@ class MatchingHost:
     def _apply(self, item: _Event, places: Mapping[int, PlaceOnLog]) -> None:
         record, event, problem = item
         hosted = self._hosted[record.partition]
-        state = hosted.state
+        state, previous = hosted.state, hosted.state.engine.position
         hosted.events += 1
+        execution, reason = None, "a duplicate, or nothing left to cancel"
         try:
             if event is None:
                 raise DeadLetterError(problem)
             if isinstance(event, NewOrder) and _is_duplicate(event, record, state.epoch, places):
                 state.engine.skip(record.offset)
-                return
-            execution = state.engine.apply(record.offset, _command(state, event))
+            else:
+                execution = state.engine.apply(record.offset, _command(state, event, record))
         except DeadLetterError as error:
-            hosted.outbox.append(_dead_letter(record, str(error)))
+            reason = str(error)
             state.engine.skip(record.offset)
+            hosted.outbox.append(_dead_letter(record, reason))
             logger.error(
                 "order_event_dead_lettered", partition=record.partition, offset=record.offset,
-                reason=str(error),
+                reason=reason,
             )  # fmt: skip
-            return
-        if execution is not None:
-            result = _to_record(execution, state, event)
-            hosted.outbox.append(
-                OutgoingRecord(
-                    TRADE_EVENTS, record.partition, result.market.encode(), encode(result)
-                )
+        result: TradeEvent
+        if execution is None or event is None:
+            result = Skipped(
+                epoch=state.epoch, offset=record.offset, previous_offset=previous, reason=reason
             )
+        else:
+            result = _to_record(execution, state, event)
             _log(result)
+        key = str(record.partition).encode()
+        hosted.outbox.append(OutgoingRecord(TRADE_EVENTS, record.partition, key, encode(result)))
 
     def _publish(self) -> None:
         for hosted in self._hosted.values():
@@ -189,8 +195,8 @@ def _is_duplicate(
     return place.epoch < epoch or place.offset < record.offset
 
 
-def _command(state: Recovered, event: OrderEvent) -> pure.Command:
-    scale = _scale(state, event.market)
+def _command(state: Recovered, event: OrderEvent, record: LogRecord) -> pure.Command:
+    scale = _scale(state, event.market, record.partition)
     if isinstance(event, CancelOrder):
         return pure.CancelOrder(event.order_id, event.market)
     try:
@@ -204,18 +210,23 @@ def _command(state: Recovered, event: OrderEvent) -> pure.Command:
     return pure.PlaceOrder(event.order_id, event.user_id, event.market, side, price, quantity)
 
 
-def _scale(state: Recovered, symbol: str) -> Scale:
-    """Return the market's scale; a market made since the recovery is opened now."""
+def _scale(state: Recovered, symbol: str, partition: int) -> Scale:
+    """Return the market's scale; a market made since the recovery is opened now.
+
+    Its trades are counted from 1, whatever Postgres has by now: at this engine's place on the log
+    there are none yet.
+    """
     if symbol not in state.scales:
         market = Market.objects.filter(pk=symbol).first()
         if market is None:
             raise DeadLetterError(f"there is no market {symbol}")
-        open_market(state.engine, state.scales, market)
+        if partition_for(market.base_id) != partition:
+            raise DeadLetterError(f"{symbol} does not belong on partition {partition}")
+        open_market(state.engine, state.scales, market, last_trade_id=0)
     return state.scales[symbol]
 
 
-def _to_record(execution: pure.Execution, state: Recovered, event: OrderEvent | None) -> Execution:
-    assert event is not None
+def _to_record(execution: pure.Execution, state: Recovered, event: OrderEvent) -> Execution:
     scale = state.scales[execution.market]
     buys = execution.side == pure.BUY
     return Execution(

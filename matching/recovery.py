@@ -46,22 +46,23 @@ def recover(partition: int) -> Recovered:
         scales: dict[str, Scale] = {}
         for market in Market.objects.all():
             if partition_for(market.base_id) == partition:
-                open_market(engine, scales, market)
+                open_market(engine, scales, market, last_trade_id=_last_trade_id(market))
         for row in _live_orders(list(scales)):
             _restore(engine, scales, row)
     return Recovered(engine, scales, checkpoint.epoch_id)
 
 
-def open_market(engine: Engine, scales: dict[str, Scale], market: Market) -> None:
-    """Give `engine` the empty book of `market`, its trade numbers going on from the last one."""
-    last = (
-        Trade.objects.filter(market=market)
-        .order_by("-trade_id")
-        .values_list("trade_id", flat=True)
-        .first()
-    )
-    engine.add_market(market.symbol, last or 0)
+def open_market(
+    engine: Engine, scales: dict[str, Scale], market: Market, *, last_trade_id: int
+) -> None:
+    """Give `engine` the empty book of `market`; its next trade is `last_trade_id + 1`."""
+    engine.add_market(market.symbol, last_trade_id)
     scales[market.symbol] = Scale(market.tick_size, market.lot_size)
+
+
+def _last_trade_id(market: Market) -> int:
+    numbers = Trade.objects.filter(market=market).order_by("-trade_id")
+    return numbers.values_list("trade_id", flat=True).first() or 0
 
 
 _Row = tuple[int, int, str, str, Decimal, Decimal, Decimal]

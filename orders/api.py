@@ -19,6 +19,17 @@ DEFAULT_QUOTE = "USDT"
 """The quote asset of the short form, which names only the base asset."""
 
 
+EXAMPLE_ORDER = {
+    "user_id": 1,
+    "market": "ADA-USDT",
+    "side": "buy",
+    "type": "limit",
+    "quantity": "10",
+    "price": "1.9",
+}
+"""The full form, as the documentation and the browsable API show it."""
+
+
 class OrderInput(serializers.Serializer[Any]):
     """An order, in one of two forms.
 
@@ -53,6 +64,12 @@ class OrderInput(serializers.Serializer[Any]):
         help_text="Your own id: sent again, it answers 200 with the first order.",
         error_messages={"invalid": "Give 1 to 64 of the characters A-Z a-z 0-9 . _ : -"},
     )
+
+    def get_initial(self) -> Any:
+        """Return what the browsable API's form begins with: an order that can be sent as it is."""
+        if hasattr(self, "initial_data"):
+            return super().get_initial()
+        return EXAMPLE_ORDER
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -133,10 +150,7 @@ _SHORT = OpenApiExample(
 )
 _FULL = OpenApiExample(
     "full form",
-    value={
-        "user_id": 1, "market": "ADA-USDT", "side": "buy", "type": "limit",
-        "quantity": "10", "price": "1.9", "client_order_id": "my-1",
-    },
+    value={**EXAMPLE_ORDER, "client_order_id": "my-1"},
     request_only=True,
 )  # fmt: skip
 
@@ -150,7 +164,7 @@ class OrderListView(GenericAPIView[Order]):
     @extend_schema(
         summary="List orders",
         parameters=[OrderFilter],
-        responses={200: OrderOutput(many=True), 400: ErrorBody},
+        responses={200: OrderOutput(many=True), 400: ErrorBody, 503: ErrorBody},
         tags=["orders"],
     )
     def get(self, request: Request) -> Response:
@@ -168,6 +182,8 @@ class OrderListView(GenericAPIView[Order]):
             201: OrderOutput,
             200: OrderOutput,
             400: ErrorBody,
+            413: ErrorBody,
+            415: ErrorBody,
             422: ErrorBody,
             503: ErrorBody,
         },
@@ -197,7 +213,7 @@ class OrderDetailView(GenericAPIView[Order]):
     @extend_schema(
         summary="Look at an order",
         parameters=[_ORDER_ID],
-        responses={200: OrderOutput, 404: ErrorBody},
+        responses={200: OrderOutput, 404: ErrorBody, 503: ErrorBody},
         tags=["orders"],
     )
     def get(self, request: Request, order_id: int) -> Response:  # noqa: ARG002
@@ -213,7 +229,7 @@ class OrderDetailView(GenericAPIView[Order]):
         "may still be filled first.",
         parameters=[_ORDER_ID],
         request=None,
-        responses={202: OrderOutput, 404: ErrorBody, 422: ErrorBody},
+        responses={202: OrderOutput, 404: ErrorBody, 422: ErrorBody, 503: ErrorBody},
         tags=["orders"],
     )
     def delete(self, request: Request, order_id: int) -> Response:  # noqa: ARG002

@@ -13,7 +13,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from exchange.fields import AmountField
-from exchange.money import DECIMAL_PLACES
+from exchange.money import DECIMAL_PLACES, format_amount
 
 LIVE_STATUSES = ("open", "partially_filled")
 UNFINISHED_STATUSES = ("pending", *LIVE_STATUSES)
@@ -204,7 +204,8 @@ class Order(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.side} {self.quantity:f} {self.market_id} at {self.price:f}"
+        quantity, price = format_amount(self.quantity), format_amount(self.price)
+        return f"{self.side} {quantity} {self.market_id} at {price}"
 
     @property
     def remaining_quantity(self) -> Decimal:

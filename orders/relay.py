@@ -46,6 +46,7 @@ def relay() -> int:
     Raises:
         LogError: the log is away. Nothing is marked as published; the next run tries again.
     """
+    now = timezone.now()  # before the ends are read: what was due by then stands before them
     with Log() as log:
         ends = log.end_offsets(ORDER_EVENTS)
     notes: list[_Note] = cache.get(_NOTES_KEY, [])
@@ -55,14 +56,15 @@ def relay() -> int:
         due_before = _passed(notes, partition, settled.get(partition, -1))
         if due_before is not None:
             relayed += _relay_partition(markets, due_before - GRACE)
-    notes = [*notes[-_MAX_NOTES:], _Note(timezone.now(), ends)]
+    notes = [*notes[-_MAX_NOTES:], _Note(now, ends)]
     cache.set(_NOTES_KEY, notes, timeout=600)
     return relayed
 
 
 def _markets_by_partition() -> dict[int, list[str]]:
     found: dict[int, list[str]] = {}
-    for symbol, base in Market.objects.values_list("symbol", "base_id"):
+    settled = Market.objects.filter(markethalt__isnull=True)  # nobody would take note of the others
+    for symbol, base in settled.values_list("symbol", "base_id"):
         found.setdefault(partition_for(base), []).append(symbol)
     return found
 

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from exchange.kafka import TRADE_EVENTS, read_topic
-from exchange.records import decode_execution
+from exchange.records import Execution, decode_trade_event
 
 SETTLE_SECONDS = 30.0
 """How long an order may take to be settled before the walk-through gives up."""
@@ -197,7 +197,8 @@ def _compare_trades(walkthrough: Walkthrough, order_ids: list[int], outcome: Out
         f"buy order {trade.buy_order_id}, sell order {trade.sell_order_id}: "
         f"{trade.quantity} at {trade.price}"
         for record in read_topic(TRADE_EVENTS)
-        for trade in decode_execution(record.value).trades
+        if isinstance(event := decode_trade_event(record.value), Execution)
+        for trade in event.trades
     }
     expected = {
         f"buy order {order_ids[int(trade['buy'])]}, sell order {order_ids[int(trade['sell'])]}: "

@@ -44,6 +44,7 @@ DOUBT_SECONDS = (VOUCH_MS + VOUCH_DELAY_MS) / 1000 + 0.5
 
 TRUST_KEY = "balance:trust"
 QUARANTINE_KEY = "balance:quarantine"
+SERVER_KEY = "balance:server"
 
 
 class CacheUnreachableError(Exception):
@@ -203,13 +204,13 @@ def vouch(asked_at: int) -> bool:
 
 
 def forget_everything() -> None:
-    """Empty the cache.
+    """Empty the cache, marks included, and let nothing be vouched for until their writers are done.
 
     Raises:
         CacheUnreachableError: Redis does not answer.
     """
     try:
-        _redis().flushdb()
+        scripts.run(_redis(), scripts.FORGET, [SERVER_KEY, QUARANTINE_KEY], [MARK_MS])
     except RedisError as error:
         raise CacheUnreachableError(str(error)) from error
 

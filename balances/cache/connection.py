@@ -12,8 +12,6 @@ from redis.connection import Connection, ConnectionPool
 
 from balances.cache import scripts
 
-SERVER_KEY = "balance:server"
-
 
 class AdoptingPool(ConnectionPool):
     """A connection pool whose connections adopt the server they reach."""
@@ -24,7 +22,7 @@ class AdoptingPool(ConnectionPool):
 
 def adopt(connection: Connection) -> None:
     """Finish the handshake; empty the database if this server has not been seen before."""
-    from balances.cache import MARK_MS, QUARANTINE_KEY
+    from balances.cache import MARK_MS, QUARANTINE_KEY, SERVER_KEY
 
     connection.on_connect()  # type: ignore[no-untyped-call]
     connection.send_command("INFO", "server")  # type: ignore[no-untyped-call]

@@ -118,7 +118,11 @@ for _, key in ipairs(KEYS) do
   local mine = mark and tonumber(mark) > now
   look_at_marks(key, now)
   redis.call('HDEL', key, 'w:' .. ARGV[1])
-  if mine then
+  if not mine then
+    -- The mark was lost or has expired: somebody may have filled in what was before this commit.
+    redis.call('HDEL', key, '*', 'l')
+    for i = 0, count - 1 do redis.call('HDEL', key, 'a:' .. ARGV[at + 1 + 3 * i]) end
+  else
     for i = 0, count - 1 do
       local field = 'a:' .. ARGV[at + 1 + 3 * i]
       local version, value = ARGV[at + 2 + 3 * i], ARGV[at + 3 + 3 * i]
@@ -152,6 +156,14 @@ redis.call('SET', KEYS[1], '1', 'PX', ARGV[3])
 return 1
 """
 )
+
+FORGET = """
+local server = redis.call('GET', KEYS[1])
+redis.call('FLUSHDB')
+if server then redis.call('SET', KEYS[1], server) end
+redis.call('SET', KEYS[2], '1', 'PX', ARGV[1])
+return 1
+"""
 
 ADOPT = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then return 0 end

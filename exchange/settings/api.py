@@ -24,6 +24,14 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
-    "REDOC_DIST": "SIDECAR",
+    # Without this the page asks a validator on somebody else's server.
+    "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "Side": "orders.models.Order.Side",
+        "OrderType": "orders.models.Order.Type",
+        "TimeInForce": "orders.models.Order.TimeInForce",
+        "OrderStatus": "orders.models.Order.Status",
+        "MarketState": "orders.models.Market.State",
+    },
 }

@@ -55,6 +55,9 @@ KAFKA_PARTITIONS = env.int("KAFKA_PARTITIONS", default=4)
 """Partitions of `order-events` and `trade-events`. Fixed for the life of a log: an asset's
 partition is a hash of its symbol modulo this number."""
 KAFKA_REPLICATION_FACTOR = env.int("KAFKA_REPLICATION_FACTOR", default=1)
+KAFKA_STATIC_ASSIGNMENT = env.bool("KAFKA_STATIC_ASSIGNMENT", default=False)
+"""A worker takes all partitions instead of joining a consumer group: for one worker of each kind.
+The embedded broker's groups take seconds to join and sometimes never do (decision 0010)."""
 KAFKA_SESSION_TIMEOUT_MS = env.int("KAFKA_SESSION_TIMEOUT_MS", default=6_000)
 KAFKA_FETCH_MAX_WAIT_MS = env.int("KAFKA_FETCH_MAX_WAIT_MS", default=5)
 """How long a fetch waits at the broker when there is nothing. The embedded broker does not wake

@@ -18,6 +18,7 @@ from typing import Self
 from exchange.addresses import USUAL
 from exchange.embedded.ports import free_port, require_free
 from exchange.embedded.server import POLL_SECONDS
+from exchange.embedded.tansu import Tansu
 from exchange.stack.commands import Command
 from exchange.stack.configuration import process_program, server_program
 from exchange.stack.errors import StackError
@@ -98,7 +99,17 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """Return the environment of the processes: this one's, with the stack's addresses."""
-        return {**os.environ, "DJANGO_SETTINGS_MODULE": "exchange.settings", **self.addresses()}
+        return {
+            **os.environ,
+            "DJANGO_SETTINGS_MODULE": "exchange.settings",
+            **self._settings_for_broker(),
+            **self.addresses(),
+        }
+
+    def _settings_for_broker(self) -> dict[str, str]:
+        """Return what the embedded broker needs: one worker of each kind, and no groups."""
+        embedded = any(isinstance(server, Tansu) for server in self.servers)
+        return {"KAFKA_STATIC_ASSIGNMENT": "1"} if embedded else {}
 
     @property
     def supervisor(self) -> Supervisor:

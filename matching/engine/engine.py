@@ -1,9 +1,9 @@
 """The engine: all markets of one partition of `order-events`, applied by one thread.
 
 Responsible for the order of events (offsets only grow), for telling an order seen before, and
-for chaining results. It is a pure function of its events (DESIGN, promise 6): it reads no clock,
-rolls no dice, does no I/O; two engines that start alike and apply the same events answer the
-same, byte for byte.
+for chaining results (each names the event before it). It is a pure function of its events: it
+reads no clock, rolls no dice, does no I/O; two engines that start alike and apply the same events
+answer the same, byte for byte.
 """
 
 from collections import deque
@@ -27,16 +27,15 @@ _new = tuple.__new__  # builds a named tuple in half the time of its own constru
 class Engine:
     """Books of one partition, at one position of its log.
 
-    `position`: offset of the last event applied or skipped. `last_result_offset`: offset of the
-    last event that gave a result; before the first, the checkpoint the engine was built from.
+    `position`: offset of the last event applied or skipped; before the first, the checkpoint the
+    engine was built from.
     """
 
-    __slots__ = ("_books", "_seen", "_seen_order", "last_result_offset", "position")
+    __slots__ = ("_books", "_seen", "_seen_order", "position")
 
     def __init__(self, position: int = NO_OFFSET) -> None:
         assert position >= NO_OFFSET, position
         self.position = position
-        self.last_result_offset = position
         self._books: dict[str, OrderBook] = {}
         self._seen: dict[int, int] = {}
         # The ids of `_seen` by offset: a dict that loses its first keys is slow to iterate.
@@ -113,8 +112,7 @@ class Engine:
         status: Status = "open"
         if fills:
             status = "partially_filled" if remaining else "filled"
-        before = self.last_result_offset
-        self.position = self.last_result_offset = offset
+        before, self.position = self.position, offset
         return _new(
             Execution,
             (market, offset, before, order_id, user_id, side, price, status, "", 0, fills),
@@ -126,12 +124,10 @@ class Engine:
         if book is None:
             raise UnknownMarket(market)
         order = book.cancel(order_id)
-        self.position = offset
+        before, self.position = self.position, offset
         if order is None:
             return None
         _, user_id, side, price, remaining = order
-        before = self.last_result_offset
-        self.last_result_offset = offset
         return _new(
             Execution,
             (market, offset, before, order_id, user_id, side, price, "canceled", "", remaining, ()),
@@ -166,8 +162,7 @@ class Engine:
         """Return the SHA-256 (hex) of all books: markets, last trade ids, orders by priority.
 
         Equal books give equal hashes however they were reached, by replay or by restore. So the
-        position, the chain and the ids seen are left out: compare `position` and
-        `last_result_offset` themselves.
+        position and the ids seen are left out: compare `position` itself.
         """
         digest = sha256()
         for symbol in self.markets:
@@ -179,7 +174,6 @@ class Engine:
 
     def validate(self) -> None:
         """Check every book; raise `AssertionError` where one contradicts itself."""
-        assert self.last_result_offset <= self.position, "a result beyond the position"
         assert list(self._seen) == list(self._seen_order), "seen orders out of order"
         for book in self._books.values():
             book.validate()

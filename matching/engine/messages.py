@@ -16,7 +16,7 @@ BUY: Final = 1
 SELL: Final = -1
 
 NO_OFFSET: Final = -1
-"""`previous_offset` of the first result of a log: nothing came before it."""
+"""`previous_offset` of the first event of a log: nothing came before it."""
 
 Status: TypeAlias = Literal["open", "partially_filled", "filled", "canceled", "rejected"]
 """State of an order after an event. The engine itself never answers `rejected`."""
@@ -59,8 +59,8 @@ class Fill(NamedTuple):
 class Execution(NamedTuple):
     """All that one event did, in one result, so that no reader sees half an order.
 
-    `previous_offset` is the offset of the result before this one, in whatever market: a reader
-    that misses a result sees the gap. `user_id`, `side` and `price` (its limit) are those of the
+    `previous_offset` is the offset of the event before this one, in whatever market: a reader that
+    misses a result sees the gap. `user_id`, `side` and `price` (its limit) are those of the
     order that the event was about; `canceled_quantity` is what left the book without a trade.
     """
 

@@ -111,7 +111,5 @@ def test_a_server_killed_and_started_again(exchange: Exchange, server: str) -> N
         if step == 15:
             old_pid = exchange.stack.kill(name, signal.SIGKILL)
             exchange.stack.wait_restarted(name, old_pid=old_pid)
-            if name == "tansu":
-                exchange.manage("create_topics")
 
     play(exchange, disturb)

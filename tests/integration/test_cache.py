@@ -6,8 +6,15 @@ Each test plays one interleaving of writers, readers and deaths, step by step, o
 from collections.abc import Callable
 from decimal import Decimal
 
+import psycopg2
 import pytest
-from django.db import DatabaseError, transaction
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    connection,
+    transaction,
+)
 from django_redis import get_redis_connection
 
 from balances import cache, changes, selectors, services, trust
@@ -184,17 +191,69 @@ def test_distrusted_means_postgres_answers_until_the_cache_was_flushed(warm: Wor
     assert cache.read(USER).state == "untrusted"
     after_deposit(5)
     assert read() == ("1005", "database")
-    assert trust.restore() is True
+    trust_cache()
     assert read() == ("1005", "database")
     assert read() == ("1005", "cache")
     assert CacheTrust.objects.get().distrusted_at is None
+
+
+def test_a_fresh_distrust_is_not_lifted_under_those_who_need_it(warm: World) -> None:
+    trust.distrust()
+    assert trust.restore() is False
+    with transaction.atomic():
+        assert trust.lock_distrusted() is True
+
+
+def test_a_flush_under_a_writer_lets_nothing_old_in(warm: World) -> None:
+    token = cache.mark([stored()])
+    cache.forget_everything()  # a repair; the mark is lost with everything else
+    assert trust.restore() is False, "quarantine: somebody may be between mark and commit"
+    assert read() == ("1000", "database")
+    new = after_deposit(5)
+    cache.publish(token, [new])
+    assert read() == ("1005", "database")
+
+
+def test_a_publish_that_has_lost_its_mark_empties_what_was_filled_in(warm: World) -> None:
+    token = cache.mark([stored()])
+    expire_marks()
+    assert read() == ("1000", "database")
+    assert read() == ("1000", "cache")  # filled in before a commit that took longer than any mark
+    cache.publish(token, [after_deposit(5)])
+    assert read() == ("1005", "database")
+    assert read() == ("1005", "cache")
+
+
+def test_a_commit_of_unknown_outcome_leaves_the_mark(
+    warm: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection is cut right after the mark: who knows what the commit came to?"""
+
+    def mark_and_cut(changed: list[CachedBalance]) -> str:
+        token = real_mark(changed)
+        with psycopg2.connect(**connection.get_connection_params()) as other:
+            other.cursor().execute(
+                "SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid]
+            )
+        other.close()
+        return token
+
+    real_mark = cache.mark
+    monkeypatch.setattr(cache, "mark", mark_and_cut)
+    with pytest.raises((OperationalError, InterfaceError)):
+        services.deposit(user_id=USER, asset="USDT", amount=Decimal(5))
+    connection.close()
+    assert cache.read(USER).state == "busy"
+    expire_marks()
+    assert read()[1] == "database"
+    assert read() == ("1000", "cache")
 
 
 def test_a_change_without_marks_keeps_the_distrust_until_it_has_committed(warm: World) -> None:
     trust.distrust()
     with transaction.atomic():
         assert trust.lock_distrusted() is True
-    trust.restore()
+    trust_cache()
     with transaction.atomic():
         assert trust.lock_distrusted() is False
 

@@ -94,11 +94,11 @@ def test_a_second_worker_that_runs_is_enough(
     other.report("stopped")
 
 
-@pytest.mark.parametrize("servers", [[NOBODY], [NOBODY, NOBODY], ["nonsense"], [""], []])
+@pytest.mark.parametrize("addresses", [[NOBODY], [NOBODY, NOBODY], ["nonsense"], [""], []])
 def test_without_kafka_it_says_so(
-    api: ApiClient, bridges: dict[str, BridgeStatus], settings: Settings, servers: list[str]
+    api: ApiClient, bridges: dict[str, BridgeStatus], settings: Settings, addresses: list[str]
 ) -> None:
-    settings.KAFKA_BOOTSTRAP_SERVERS = servers
+    settings.KAFKA_BOOTSTRAP_SERVERS = addresses
     status, body = ready(api)
     assert (status, body["missing_bridges"]) == (503, [])
     assert body["dependencies"]["kafka"]["status"] == "failing"

@@ -43,7 +43,11 @@ def test_markets_come_in_pages(api: ApiClient) -> None:
 def test_a_halted_market_says_why(api: ApiClient) -> None:
     Market.objects.filter(pk="ADA-BTC").update(state="halted", state_reason="audit")
     first = api.get("/markets").json()["results"][0]
-    assert (first["symbol"], first["state"], first["state_reason"]) == ("ADA-BTC", "halted", "audit")
+    assert (first["symbol"], first["state"], first["state_reason"]) == (
+        "ADA-BTC",
+        "halted",
+        "audit",
+    )
 
 
 def test_a_book_nobody_trades_on_is_empty(api: ApiClient) -> None:
@@ -76,9 +80,7 @@ def test_a_book_can_be_cut_to_its_best_levels(full_book: World, api: ApiClient) 
     assert book(api, "?levels=500") == book(api)
 
 
-def test_a_book_shows_what_is_settled_and_nothing_else(
-    full_book: World, api: ApiClient
-) -> None:
+def test_a_book_shows_what_is_settled_and_nothing_else(full_book: World, api: ApiClient) -> None:
     before = book(api)
     order = full_book.place(1, "buy", 1, "1.95")
     assert book(api) == before
@@ -113,9 +115,7 @@ def test_trades_are_listed_newest_first(five_trades: World, api: ApiClient) -> N
     }  # fmt: skip
 
 
-def test_trades_come_in_pages_that_stay_where_they_are(
-    five_trades: World, api: ApiClient
-) -> None:
+def test_trades_come_in_pages_that_stay_where_they_are(five_trades: World, api: ApiClient) -> None:
     first = api.get("/markets/ADA-USDT/trades?limit=2").json()
     five_trades.place(2, "sell", 1, "1.5")
     five_trades.pump()

@@ -46,9 +46,7 @@ def test_the_forms_may_be_mixed_where_they_agree(api: ApiClient) -> None:
     assert api.send(json.dumps({**mixed, "side": "sell"})).status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("side", "user_id", "asset"), [("buy", 1, "USDT"), ("sell", 2, "ADA")]
-)
+@pytest.mark.parametrize(("side", "user_id", "asset"), [("buy", 1, "USDT"), ("sell", 2, "ADA")])
 def test_order_type_is_the_side(api: ApiClient, side: str, user_id: int, asset: str) -> None:
     response = api.order(user_id=user_id, order_type=side, quantity=10, price=2)
     assert (response.status_code, response.json()["side"]) == (201, side)

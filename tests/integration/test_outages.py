@@ -43,7 +43,11 @@ def test_without_redis_orders_go_on_and_balances_are_right(
     exchange_world.pump()
 
     answer = client.get("/balance/1")
-    assert answer.json()["balances"]["USDT"] == {"available": "981", "held": "11.4", "total": "992.4"}
+    assert answer.json()["balances"]["USDT"] == {
+        "available": "981",
+        "held": "11.4",
+        "total": "992.4",
+    }
     assert answer["X-Balance-Source"] == "database"
     assert CacheTrust.objects.get().distrusted_at is not None
     assert care_for_cache() is False

@@ -7,7 +7,14 @@ from django.conf import LazySettings
 from django.core.cache import cache as django_cache
 from django.db import connection
 
-from exchange.records import CancelOrder, NewOrder, decode_order_event
+from exchange.records import (
+    CancelOrder,
+    Execution,
+    NewOrder,
+    Skipped,
+    decode_order_event,
+    decode_trade_event,
+)
 from orders import outbox
 from orders.models import Order
 from orders.relay import relay
@@ -105,8 +112,26 @@ def test_what_is_published_twice_is_matched_once(exchange_world: World) -> None:
 
     assert published(world) == [("new", order.pk)] * 4
     assert balance_of(1, "USDT") == ("981", "19")
-    assert len(world.trade_events()) == 1
+    results = [decode_trade_event(record.value) for record in world.trade_events()]
+    assert [type(result) for result in results] == [Execution, Skipped, Skipped, Skipped]
     assert differences() == []
+
+
+def test_a_log_that_ends_with_events_that_change_nothing_does_not_stall_the_relay(
+    exchange_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = exchange_world
+    known = world.place(1, "buy", 10, "1.9")
+    outbox.publish_soon(known)
+    outbox.flush()
+    world.pump()
+    monkeypatch.setattr(outbox._outlet, "_closed_until", float("inf"))
+    lost = world.place(1, "buy", 1, "1.8")
+    relay()
+    let_time_pass()
+    assert relay() == 1
+    world.pump()
+    assert status_of(lost) == ("open", "0")
 
 
 def test_a_lost_cancel_is_relayed(exchange_world: World, monkeypatch: pytest.MonkeyPatch) -> None:

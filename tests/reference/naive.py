@@ -62,7 +62,8 @@ class NaiveExchange:
     rows: list[Row] = field(default_factory=list)
     known_ids: set[int] = field(default_factory=set)
     arrivals: int = 0
-    previous_offset: int = -1
+    events: list[int] = field(default_factory=list)
+    """The offsets of all events, in order."""
 
     def place(
         self,
@@ -76,6 +77,7 @@ class NaiveExchange:
         quantity: int,
     ) -> NaiveResult | None:
         """Match one limit order, one trade at a time."""
+        self.events.append(offset)
         if order_id in self.known_ids:
             return None
         self.known_ids.add(order_id)
@@ -113,6 +115,7 @@ class NaiveExchange:
 
     def cancel(self, offset: int, *, market: str, order_id: int) -> NaiveResult | None:
         """Take the order out, if this market has it."""
+        self.events.append(offset)
         for row in self.rows:
             if row.order_id == order_id and row.market == market:
                 self.rows = [other for other in self.rows if other is not row]
@@ -128,13 +131,11 @@ class NaiveExchange:
         canceled_quantity: int = 0,
         trades: tuple[NaiveTrade, ...] = (),
     ) -> NaiveResult:
-        """Build a result and make it the one that the next one names."""
-        previous_offset = self.previous_offset
-        self.previous_offset = offset
+        """Build the result of the event at `offset`."""
         return NaiveResult(
             market=row.market,
             offset=offset,
-            previous_offset=previous_offset,
+            previous_offset=self.events[-2] if len(self.events) > 1 else -1,
             order_id=row.order_id,
             user_id=row.user_id,
             side=row.side,

@@ -189,9 +189,7 @@ def test_every_direct_requirement_has_a_reason_and_its_version() -> None:
             r"^([\w.-]+)==(.+)$", (PROJECT / "requirements/constraints.txt").read_text(), re.M
         )
     )
-    rows = {
-        name: version for name, version in re.findall(r"^\| (\S+) \| (\S+) \| \S", document, re.M)
-    }
+    rows = dict(re.findall(r"^\| (\S+) \| (\S+) \| \S", document, re.M))
     direct = {
         name
         for group in ("base", "embedded", "dev")

@@ -25,7 +25,7 @@ def transactional_db(django_db_setup: None, django_db_blocker: Any) -> Iterator[
 
 @pytest.fixture(scope="module")
 def lasting_world(transactional_db: None) -> Iterator[World]:
-    """A seeded exchange: order 1 of user 1 is filled, order 3 rests, their balances are cached."""
+    """A seeded exchange: user 1 has a filled order and one that rests, their balances are cached."""
     from exchange.kafka import Log
 
     prefix = f"lasting{next(_numbers)}-"

@@ -1,0 +1,149 @@
+"""The schema is complete and valid, and the pages for people need nobody else's server.
+
+That every answer is documented is checked by `ApiClient` in all tests of the interface.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.views.generic import View
+
+from tests.api import ApiClient, openapi
+from tests.support import World
+
+SERVICES = ("all", "orders", "balances", "matching")
+PAGES = (
+    "/orders", "/orders?limit=1", "/orders?limit=0", "/orders/999999999", "/balance/1", "/balance/99",
+    "/markets", "/markets?limit=2", "/markets/ADA-USDT/book", "/markets/ADA-USDT/trades",
+    "/markets/NO-SUCH/book", "/health/live", "/health/ready",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_schema_is_valid_and_made_without_a_warning(service: str, tmp_path: Path) -> None:
+    call_command(
+        "spectacular", urlconf=f"exchange.urls.{service}", file=str(tmp_path / "schema.yaml"),
+        validate=True, fail_on_warn=True,
+    )  # fmt: skip
+
+
+def _operations() -> set[tuple[str, str]]:
+    """Every (method, path) of the project's own views."""
+    found = set()
+    for pattern in _patterns(get_resolver("exchange.urls.all").url_patterns):
+        view: Any = getattr(pattern.callback, "cls", None)
+        if view is None or not view.__module__.startswith(
+            ("exchange.", "orders.", "balances.", "matching.")
+        ):
+            continue
+        path = "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(pattern.pattern))
+        found |= {
+            (method, path)
+            for method in View.http_method_names
+            if method not in ("head", "options") and hasattr(view, method)
+        }
+    return found
+
+
+def _patterns(patterns: list[Any]) -> list[URLPattern]:
+    found: list[URLPattern] = []
+    for pattern in patterns:
+        if isinstance(pattern, URLPattern):
+            found.append(pattern)
+        elif isinstance(pattern, URLResolver) and str(pattern.pattern) != "admin/":
+            found += _patterns(pattern.url_patterns)
+    return found
+
+
+def test_every_operation_is_in_the_schema_and_no_other() -> None:
+    documented = {
+        (method, path) for path, operations in openapi()["paths"].items() for method in operations
+    }
+    assert documented == _operations()
+    assert ("post", "/orders") in documented
+    assert len(documented) == 10
+
+
+def test_every_operation_says_what_it_is() -> None:
+    for operations in openapi()["paths"].values():
+        for operation in operations.values():
+            assert operation["summary"]
+            assert operation["tags"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "statuses"),
+    [
+        ("post", "/orders", {"200", "201", "400", "413", "415", "422", "503"}),
+        ("get", "/orders", {"200", "400", "503"}),
+        ("get", "/orders/{order_id}", {"200", "404", "503"}),
+        ("delete", "/orders/{order_id}", {"202", "404", "422", "503"}),
+        ("get", "/balance/{user_id}", {"200", "404", "503"}),
+        ("get", "/markets", {"200", "400", "503"}),
+        ("get", "/markets/{symbol}/book", {"200", "400", "404", "503"}),
+        ("get", "/markets/{symbol}/trades", {"200", "400", "404", "503"}),
+        ("get", "/health/live", {"200"}),
+        ("get", "/health/ready", {"200", "503"}),
+    ],
+)
+def test_the_statuses_of_every_operation_are_documented(
+    method: str, path: str, statuses: set[str]
+) -> None:
+    assert set(openapi()["paths"][path][method]["responses"]) >= statuses
+
+
+def test_the_examples_of_an_order_are_what_the_service_takes(api: ApiClient) -> None:
+    body = openapi()["paths"]["/orders"]["post"]["requestBody"]["content"]["application/json"]
+    for example in body["examples"].values():
+        response = api.post("/orders", example["value"], content_type="application/json")
+        assert response.status_code == 201
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_schema_is_served(settings: Any, service: str) -> None:
+    settings.ROOT_URLCONF = f"exchange.urls.{service}"
+    response = Client().get("/schema")
+    assert response.status_code == 200
+    assert response.content.startswith(b"openapi: ")
+
+
+def test_the_documentation_needs_nobody_elses_server() -> None:
+    page = Client().get("/docs").content.decode()
+    assert re.findall(r"(?:https?:)?//[a-z][^\s\"'<]*", page) == []
+
+
+def test_the_documentation_asks_no_validator() -> None:
+    assert '"validatorUrl": null' in Client().get("/docs").content.decode()
+
+
+def test_the_files_of_the_documentation_are_there() -> None:
+    page = Client().get("/docs").content.decode()
+    files = re.findall(r"""(?:src|href)=["'](/static/[^"']+)""", page)
+    assert files
+    for file in files:
+        assert Client().get(file).status_code == 200, file
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_get_has_a_page_for_people(exchange_world: World, path: str) -> None:
+    exchange_world.place(1, "buy", 1, "1.9")
+    exchange_world.place(1, "buy", 1, "1.8")
+    as_json = Client().get(path)
+    page = Client().get(path, headers={"Accept": "text/html,application/xhtml+xml"})
+    assert page.status_code == as_json.status_code
+    assert page["Content-Type"].startswith("text/html")
+    assert b"Django REST framework" in page.content
+
+
+@pytest.mark.parametrize("body", ["{", "[]", "null", "{}", '{"side": "\\ud800"}'])
+def test_a_refusal_has_a_page_for_people_too(exchange_world: World, body: str) -> None:
+    response = Client().post(
+        "/orders", body, content_type="application/json", headers={"Accept": "text/html"}
+    )
+    assert response.status_code == 400
+    assert b"errors" in response.content
