@@ -12,8 +12,9 @@ from django.test import Client
 from django.urls import Resolver404, resolve
 from django_redis import get_redis_connection
 
-from exchange.kafka import TOPICS, LogRecord, read_topic
+from exchange.kafka import TOPICS, LogRecord
 from orders import outbox
+from tests.support import records_on
 
 SHORT = {"user_id": 1, "asset": "ADA", "quantity": 10, "price": 1.9, "order_type": "buy"}
 FULL = {
@@ -119,7 +120,7 @@ class Stores:
     @classmethod
     def look(cls) -> "Stores":
         outbox.flush()
-        return cls(_rows(), _cached(), {topic: read_topic(topic) for topic in TOPICS})
+        return cls(_rows(), _cached(), {topic: records_on(topic) for topic in TOPICS})
 
 
 def _rows() -> dict[str, list[tuple[Any, ...]]]:

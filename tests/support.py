@@ -15,7 +15,7 @@ from django_redis import get_redis_connection
 
 from balances import cache, trust
 from balances.models import Balance
-from exchange.kafka import ORDER_EVENTS, TRADE_EVENTS, LogRecord, read_topic
+from exchange.kafka import ORDER_EVENTS, TRADE_EVENTS, LogRecord, TopicReader, topic_name
 from matching.host import MatchingHost
 from orders import outbox, seeding
 from orders.models import Order
@@ -38,6 +38,7 @@ class World:
     def close(self) -> None:
         outbox.close()
         self.host.close()
+        stop_reading()
 
     def place(
         self,
@@ -67,10 +68,10 @@ class World:
         outbox.flush()
 
     def order_events(self) -> list[LogRecord]:
-        return read_topic(ORDER_EVENTS)
+        return records_on(ORDER_EVENTS)
 
     def trade_events(self) -> list[LogRecord]:
-        return read_topic(TRADE_EVENTS)
+        return records_on(TRADE_EVENTS)
 
     def match(self) -> int:
         """Match what is on `order-events` and new to this worker; return the results published."""
@@ -93,6 +94,12 @@ class World:
         self.match()
         self.settle()
 
+    def forget_log(self) -> None:
+        """The log has been made anew: nothing that was read from it counts any more."""
+        stop_reading()
+        self.begun = False
+        self.matched_up_to, self.settled_up_to = {}, {}
+
     def restart_matching(self) -> None:
         """A matching worker that has just started: engines from Postgres, log from checkpoints."""
         from django.conf import settings
@@ -102,6 +109,26 @@ class World:
         begins = self.host.begin(set(range(settings.KAFKA_PARTITIONS)))
         self.matched_up_to = {p: (begin or 0) - 1 for p, begin in begins.items()}
         self.begun = True
+
+
+_readers: dict[str, tuple[TopicReader, list[LogRecord]]] = {}
+
+
+def records_on(topic: str) -> list[LogRecord]:
+    """Return all that `topic` has held since it was first looked at here; reads only what is new."""
+    name = topic_name(topic)
+    if name not in _readers:
+        _readers[name] = (TopicReader(topic), [])
+    reader, records = _readers[name]
+    records += reader.read_new()
+    return sorted(records, key=lambda record: (record.partition, record.offset))
+
+
+def stop_reading() -> None:
+    """Forget what has been read, and close the connections: the topics go, or are made anew."""
+    for reader, _ in _readers.values():
+        reader.close()
+    _readers.clear()
 
 
 def settle_records(records: Sequence[LogRecord]) -> int:

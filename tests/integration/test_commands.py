@@ -142,8 +142,7 @@ def test_reset_leaves_nothing_anywhere(used_world: World) -> None:
 def test_after_a_reset_everything_works_from_the_start(used_world: World) -> None:
     run("reset", "--yes")
     run("seed")
-    used_world.begun = False
-    used_world.settled_up_to = {}
+    used_world.forget_log()
     order = used_world.place(1, "buy", 10, "1.9")
     assert order.pk == 1
     used_world.place(2, "sell", 4, "1.9")

@@ -27,8 +27,8 @@ def traders(exchange_world: World) -> list[int]:
     users = [User.objects.create(username=f"t{number}").pk for number in range(USERS)]
     for user in users:
         # Little enough that some orders are refused, enough that most are not.
-        balances.deposit(user_id=user, asset="USDT", amount=Decimal(400))
-        balances.deposit(user_id=user, asset="ADA", amount=Decimal(200))
+        balances.deposit(user_id=user, asset="USDT", amount=Decimal(100))
+        balances.deposit(user_id=user, asset="ADA", amount=Decimal(60))
         balances.deposit(user_id=user, asset="BTC", amount=Decimal("0.01"))
     return users
 

@@ -174,8 +174,8 @@ def test_a_lost_log_begins_a_new_epoch_and_loses_no_order(exchange_world: World)
     with Log() as log:
         log.recreate_topics()
 
+    world.forget_log()
     world.restart_matching()
-    world.matched_up_to, world.settled_up_to = {}, {}
     assert LogEpoch.objects.count() == 2
     assert set(Checkpoint.objects.values_list("offset", flat=True)) == {-1}
     relay()

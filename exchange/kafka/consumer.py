@@ -1,0 +1,124 @@
+"""Reading a topic as a worker does."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.conf import settings
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+
+from exchange.kafka.names import LogRecord, connection_settings, topic_name
+
+
+class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
+    """Remembers what a rebalance did. Runs on the client's I/O loop, so it must do nothing else."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+
+    def on_partitions_revoked(self, revoked: Iterable[Any]) -> None:  # noqa: ARG002
+        self.generation += 1
+
+    def on_partitions_assigned(self, assigned: Iterable[Any]) -> None:  # noqa: ARG002
+        self.generation += 1
+
+    def on_partitions_lost(self, lost: Iterable[Any]) -> None:  # noqa: ARG002
+        self.generation += 1
+
+
+class GroupConsumer:
+    """Reads one topic as a member of a consumer group. Not thread-safe: one thread owns it.
+
+    With `KAFKA_STATIC_ASSIGNMENT` it takes all partitions at once instead of joining: two such
+    workers do everything twice, which does no harm.
+
+    After a rebalance `poll` raises `Rebalanced` once; the owner then says with `start_at` where
+    each partition begins. Nothing is read from a partition before that.
+    """
+
+    def __init__(self, *, topic: str, group: str) -> None:
+        self._topic = topic_name(topic)
+        self._rebalances = _Rebalances()
+        self._seen_generation = 0
+        self._consumer = KafkaConsumer(
+            **connection_settings(),
+            group_id=f"{settings.KAFKA_TOPIC_PREFIX}{group}",
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            allow_auto_create_topics=False,
+            session_timeout_ms=settings.KAFKA_SESSION_TIMEOUT_MS,
+            heartbeat_interval_ms=settings.KAFKA_SESSION_TIMEOUT_MS // 4,
+            max_poll_interval_ms=1_800_000,  # a recovery of millions of orders is one long step
+            max_poll_records=settings.KAFKA_MAX_BATCH,
+            fetch_max_wait_ms=settings.KAFKA_FETCH_MAX_WAIT_MS,
+        )
+        if settings.KAFKA_STATIC_ASSIGNMENT:
+            self._consumer.assign(
+                [TopicPartition(self._topic, n) for n in range(settings.KAFKA_PARTITIONS)]
+            )
+            self._rebalances.on_partitions_assigned(self._consumer.assignment())
+        else:
+            self._consumer.subscribe([self._topic], listener=self._rebalances)
+
+    def assignment(self) -> set[int]:
+        return {partition.partition for partition in self._consumer.assignment()}
+
+    @property
+    def is_rebalanced(self) -> bool:
+        """Whether the next `poll` will raise `Rebalanced`."""
+        return self._rebalances.generation != self._seen_generation
+
+    def poll(self, timeout_ms: int) -> list[LogRecord]:
+        """Return the next records of all partitions, each partition's in order.
+
+        Raises:
+            Rebalanced: partitions came or went; what had been fetched is dropped and will be
+                read again from where `start_at` says.
+        """
+        found = self._consumer.poll(timeout_ms=timeout_ms)
+        generation = self._rebalances.generation
+        if generation != self._seen_generation:
+            self._seen_generation = generation
+            raise Rebalanced
+        return [
+            LogRecord(record.partition, record.offset, record.value)
+            for records in found.values()
+            for record in records
+        ]
+
+    def start_at(self, offsets: Mapping[int, int | None]) -> None:
+        """Read each partition from its offset; None: from where the group had committed."""
+        for number, offset in offsets.items():
+            partition = TopicPartition(self._topic, number)
+            begin = (self._consumer.committed(partition) or 0) if offset is None else offset
+            self._consumer.seek(partition, begin)
+
+    def positions(self) -> dict[int, int]:
+        """Return, per assigned partition, the offset of the next record to be read."""
+        return {
+            partition.partition: self._consumer.position(partition)
+            for partition in self._consumer.assignment()
+        }
+
+    def end_offsets(self) -> dict[int, int]:
+        """Return, per assigned partition, where it ended when it was last fetched from."""
+        ends = {p.partition: self._consumer.highwater(p) for p in self._consumer.assignment()}
+        return {number: end for number, end in ends.items() if end is not None}
+
+    def commit(self) -> None:
+        """Remember the present positions in the group. A convenience: the checkpoint decides."""
+        self._consumer.commit_async()
+
+    def keep_alive(self) -> None:
+        """Stay in the group without reading: for the time of a retry."""
+        self._consumer.pause(*self._consumer.assignment())
+        try:
+            self._consumer.poll(timeout_ms=0)
+        finally:
+            self._consumer.resume(*self._consumer.paused())
+
+    def close(self) -> None:
+        self._consumer.close(autocommit=False, timeout_ms=3_000)
+
+
+class Rebalanced(Exception):  # noqa: N818 - not an error: a thing that happened
+    """The group has given this consumer other partitions."""

@@ -1,0 +1,66 @@
+"""What the log is made of: topics, records, and which partition an asset is on."""
+
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from kafka.errors import KafkaError
+from kafka.partitioner.default import murmur2
+
+ORDER_EVENTS = "order-events"
+TRADE_EVENTS = "trade-events"
+DEAD_ORDER_EVENTS = "order-events.dead"
+TOPICS = (ORDER_EVENTS, TRADE_EVENTS, DEAD_ORDER_EVENTS)
+
+MAX_RECORD_BYTES = 16 * 1024 * 1024
+"""An order's result is one record: room for one that trades with a hundred thousand others."""
+
+LogError = KafkaError
+"""What any call of this package raises when the log is away or refuses."""
+
+
+class LogRecord(NamedTuple):
+    """A record as read: where it stood, and its bytes."""
+
+    partition: int
+    offset: int
+    value: bytes
+
+
+class OutgoingRecord(NamedTuple):
+    """A record to be written to a partition of a topic."""
+
+    topic: str
+    partition: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def partition_for(base_asset: str) -> int:
+    """Return the partition of all markets of `base_asset` (Kafka's own default hash)."""
+    partitions: int = settings.KAFKA_PARTITIONS
+    return (int(murmur2(base_asset.encode())) & 0x7FFFFFFF) % partitions
+
+
+def topic_name(topic: str) -> str:
+    """Return the name `topic` has on the broker (tests run beside each other by prefix)."""
+    return f"{settings.KAFKA_TOPIC_PREFIX}{topic}"
+
+
+def partitions_of(topic: str) -> int:
+    """Return how many partitions `topic` has: dead letters are few and need one."""
+    count: int = 1 if topic == DEAD_ORDER_EVENTS else settings.KAFKA_PARTITIONS
+    return count
+
+
+def connection_settings() -> dict[str, Any]:
+    """Return what every client of this package is given."""
+    return {
+        "bootstrap_servers": settings.KAFKA_BOOTSTRAP_SERVERS,
+        "bootstrap_timeout_ms": 3_000,
+        "request_timeout_ms": 10_000,
+        "retry_backoff_ms": 20,
+        "reconnect_backoff_max_ms": 1_000,
+        "metadata_max_age_ms": 30_000,
+        "metrics_enabled": False,
+    }
