@@ -37,7 +37,7 @@ check: install ## Lint, format, types, migrations, Django's system checks
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
-	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
 	@$(BIN)/python manage.py check
 
 format: install ## Format the code and mend what ruff can mend

@@ -95,6 +95,7 @@ class Bridge:
                 except Exception as error:
                     self._status.report("failing", error=repr(error))
                     logger.exception("bridge_session_failed", retry_in=backoff.seconds)
+                    close_old_connections()  # one that a restart of Postgres has cut stays cut
                     backoff.wait()
         except BaseException:
             # Nothing here is worth saving: every state survives SIGKILL. Alive without a bridge,

@@ -1,6 +1,8 @@
 """Placing, looking at and canceling orders over HTTP. What is refused is in `refusals`."""
 
+import html
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from threading import Barrier
@@ -8,6 +10,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 
 from exchange.records import decode_order_event
 from orders import outbox
@@ -215,3 +218,14 @@ def test_an_order_may_be_canceled_before_it_was_matched(
     outbox.flush()
     exchange_world.pump()
     assert status_of(Order.objects.get()) == ("canceled", "0")
+
+
+def test_the_form_of_the_browsable_api_begins_with_an_order_that_can_be_sent(
+    exchange_world: World, client: Client
+) -> None:
+    page = client.get("/orders", headers={"Accept": "text/html"}).content.decode()
+    form = re.search(r'<textarea[^>]*name="_content"[^>]*>(.*?)</textarea>', page, re.DOTALL)
+    assert form is not None
+    body = html.unescape(form.group(1))
+    answer = client.post("/orders", body, content_type="application/json")
+    assert answer.status_code == 201, answer.content
