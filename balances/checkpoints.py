@@ -33,6 +33,7 @@ def ensure_epoch(identity: LogIdentity, order_event_ends: Mapping[int, int]) -> 
         if not reason:
             assert current is not None
             return current.number
+        Checkpoint.objects.update(gap_offset=None)
         return _begin(identity, offsets, reason)
 
 
@@ -45,10 +46,12 @@ def begin_epoch_for_gap(partition: int, epoch: int | None, identity: LogIdentity
         current, checkpoints = _locked()
         if current is None or current.number != epoch or partition not in checkpoints:
             return True  # somebody has begun an epoch meanwhile
-        reason = f"results of partition {partition} after {checkpoints[partition].offset} missing"
-        if current.reason == reason:
+        place = checkpoints[partition].offset
+        if checkpoints[partition].gap_offset == place:
             return False
+        reason = f"results of partition {partition} after {place} missing"
         _begin(identity, {number: row.offset for number, row in checkpoints.items()}, reason)
+        Checkpoint.objects.filter(pk=partition).update(gap_offset=place)
         return True
 
 
@@ -112,7 +115,9 @@ def current_epoch() -> int | None:
 def halt_partition(partition: int, reason: str) -> None:
     """Settle nothing more of `partition`, and take no more orders on its markets."""
     with transaction.atomic():
-        Checkpoint.objects.filter(pk=partition).update(halted_reason=reason[:500])
+        running = Checkpoint.objects.filter(pk=partition, halted_reason="")
+        if not running.update(halted_reason=reason[:500]):
+            return
         for symbol, base in Market.objects.values_list("symbol", "base_id"):
             if partition_for(base) == partition:
                 halt_market(market=symbol, reason=reason)

@@ -152,7 +152,10 @@ class Trade(models.Model):
 
 
 class LogEpoch(models.Model):
-    """One life of the log. A log that is lost or made anew begins the next epoch."""
+    """A stretch of the log in which offsets and results count.
+
+    The next one begins when the log is lost or made anew, and when results have to be made again.
+    """
 
     number = models.AutoField(primary_key=True)
     order_topic_id = models.CharField(max_length=64)
@@ -168,7 +171,7 @@ class LogEpoch(models.Model):
 
 
 class Checkpoint(models.Model):
-    """How far a partition has been settled: `offset` is that of the last settled result.
+    """How far a partition has been settled: `offset` is that of the last event dealt with.
 
     Written in the settlement transaction itself; its row lock is what makes settling twice
     impossible. -1: nothing in this epoch yet.
@@ -177,6 +180,9 @@ class Checkpoint(models.Model):
     partition = models.PositiveIntegerField(primary_key=True)
     epoch = models.ForeignKey(LogEpoch, on_delete=models.PROTECT)
     offset = models.BigIntegerField()
+    gap_offset = models.BigIntegerField(
+        null=True, help_text="Where a missing result was last made again; a second time halts."
+    )
     halted_reason = models.CharField(max_length=500, blank=True)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -193,8 +199,8 @@ class Checkpoint(models.Model):
 class MarketHalt(models.Model):
     """A market whose results are no longer settled, because one would have broken a promise.
 
-    The row stands from the first result that could not be settled until an operator resumes the
-    market; the other markets of the partition go on.
+    The row stands from the first result that could not be settled; the other markets of the
+    partition go on.
     """
 
     market = models.OneToOneField(Market, primary_key=True, on_delete=models.PROTECT)

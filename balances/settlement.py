@@ -1,6 +1,6 @@
 """What a batch of results means in money: pure computation, no database, no clock.
 
-Rules (from the design, section 2): a trade happens at the maker's price; the buyer's hold was
+The rules: a trade happens at the maker's price; the buyer's hold was
 taken at their own limit, so what a better price leaves is released in the same step; what a
 cancel takes out of the book is released exactly. `plan` gives every movement with its reason;
 their sum over all users is zero for each asset.

@@ -1,7 +1,8 @@
 """Is this service alive, and is the system behind it ready?
 
 `live` asks nothing of anybody: the process answers. `ready` names each dependency and each bridge
-with its state and lag, and is 503 when an order placed now would not be accepted or settled.
+with its state and lag, and is 503 when an order placed now would not be accepted or settled (in
+a market that is not halted).
 """
 
 from collections.abc import Callable

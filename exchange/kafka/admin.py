@@ -33,6 +33,10 @@ class TopicsMissingError(KafkaError):  # type: ignore[misc]
     """The topics do not exist; `manage.py create_topics` makes them."""
 
 
+class WrongPartitionsError(KafkaError):  # type: ignore[misc]
+    """The topics are not those of this configuration. Nobody but an operator can mend that."""
+
+
 def reachable() -> None:
     """Make sure that a broker takes connections, within a second; cheap enough for health checks.
 
@@ -72,8 +76,9 @@ class Log:
         """Return the ids of both topics.
 
         Raises:
-            TopicsMissingError: a topic does not exist, or has another number of partitions than
-                `KAFKA_PARTITIONS` says: assets would be looked for in the wrong partition.
+            TopicsMissingError: a topic does not exist.
+            WrongPartitionsError: one has another number of partitions than `KAFKA_PARTITIONS`
+                says: assets would be looked for in the wrong partition.
         """
         found = {
             topic["name"]: topic
@@ -89,7 +94,7 @@ class Log:
                     f"Topic {name} does not exist: run manage.py create_topics"
                 )
             if len(topic["partitions"]) != settings.KAFKA_PARTITIONS:
-                raise TopicsMissingError(
+                raise WrongPartitionsError(
                     f"Topic {name} has {len(topic['partitions'])} partitions, but "
                     f"KAFKA_PARTITIONS is {settings.KAFKA_PARTITIONS}: set it to the topic's number"
                 )
@@ -145,7 +150,7 @@ class Log:
                 self.delete_topics()
                 self.create_topics()
                 self.identity()
-            except (TopicsMissingError, UnknownTopicOrPartitionError):
+            except (TopicsMissingError, WrongPartitionsError, UnknownTopicOrPartitionError):
                 if time.monotonic() > deadline:
                     raise
             else:

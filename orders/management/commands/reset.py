@@ -30,7 +30,8 @@ class Command(BaseCommand):
         if not options["yes"] and not self._confirmed():
             raise CommandError("Nothing was deleted.")
         with Log() as log:
-            # Without topics no worker can begin on what is about to go.
+            # The topics first and last: a worker that begins on what is about to go finds in the
+            # end that the topics are others, and begins again.
             log.delete_topics()
             _truncate()
             cache.forget_everything()

@@ -37,7 +37,7 @@ class Command(BaseCommand):
         for walkthrough in WALKTHROUGHS:
             console.rule(walkthrough.title)
             call_command("reset", yes=options["yes"], stdout=_Silent())
-            call_command("seed", stdout=_Silent())
+            call_command("seed", stdout=self.stdout)  # a reset has made a new admin login
             _await_ready(services)
             try:
                 outcome = play(walkthrough, services, console.print)
