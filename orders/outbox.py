@@ -61,6 +61,8 @@ class _Outlet:
     def close(self) -> None:
         self._open = False
         self._publisher.close()
+        # What was given up just now says nothing about the log: no reason to leave it alone.
+        self._closed_until = 0.0
 
     def _failed(self, order_id: int, error: BaseException) -> None:
         self._open = False

@@ -113,3 +113,15 @@ def test_without_postgres_an_order_is_refused_and_nothing_is_half_done(
     assert balance_of(1, "USDT") == ("1000", "0")
     assert client.post("/orders", ORDER, content_type="application/json").status_code == 201
     assert differences() == []
+
+
+def test_an_outlet_that_was_closed_in_mid_sending_publishes_the_next_order_at_once(
+    exchange_world: World, client: Client
+) -> None:
+    world = exchange_world
+    world.restart_matching()
+    assert client.post("/orders", ORDER, content_type="application/json").status_code == 201
+    outbox.close()  # while the record may still be on its way
+    order = world.place(1, "buy", 1, "1.9")
+    world.pump()
+    assert status_of(order) == ("open", "0")
