@@ -6,7 +6,7 @@ takes them through here, so no two transactions can wait for each other in a cir
 
 from collections.abc import Collection, Iterable
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -45,31 +45,34 @@ def lock_checkpoints(partitions: Collection[int]) -> dict[int, CheckpointRow]:
 
 
 def lock_balances(keys: Collection[BalanceKey]) -> None:
-    """Lock the balances named by `keys`, making those that do not exist yet."""
+    """Lock the balances named by `keys`, making those that do not exist yet.
+
+    The missing ones are made first, in order: made after others were locked, they would be locked
+    out of it.
+    """
     ordered = sorted(keys)
-    users, assets = [key[0] for key in ordered], [key[1] for key in ordered]
+    columns: list[Any] = [[key[0] for key in ordered], [key[1] for key in ordered]]
     with connection.cursor() as cursor:
-        for _ in range(2):
-            cursor.execute(
-                "SELECT count(*) FROM ("
-                " SELECT 1 FROM balances_balance b"
-                " JOIN unnest(%s::bigint[], %s::varchar[]) AS k(user_id, asset_id)"
-                " USING (user_id, asset_id)"
-                " ORDER BY b.user_id, b.asset_id FOR UPDATE OF b) AS locked",
-                [users, assets],
-            )
-            row = cursor.fetchone()
-            assert row is not None
-            if row[0] == len(ordered):
-                return
-            cursor.execute(
-                "INSERT INTO balances_balance (user_id, asset_id, available, held, version)"
-                " SELECT user_id, asset_id, 0, 0, 0"
-                " FROM unnest(%s::bigint[], %s::varchar[]) AS k(user_id, asset_id)"
-                " ORDER BY user_id, asset_id ON CONFLICT DO NOTHING",
-                [users, assets],
-            )
-    raise AssertionError("balances that were just made cannot be locked")
+        cursor.execute(
+            "INSERT INTO balances_balance (user_id, asset_id, available, held, version)"
+            " SELECT user_id, asset_id, 0, 0, 0"
+            " FROM unnest(%s::bigint[], %s::varchar[]) AS k(user_id, asset_id)"
+            " WHERE NOT EXISTS (SELECT 1 FROM balances_balance b"
+            " WHERE b.user_id = k.user_id AND b.asset_id = k.asset_id)"
+            " ORDER BY user_id, asset_id ON CONFLICT DO NOTHING",
+            columns,
+        )
+        cursor.execute(
+            "SELECT count(*) FROM ("
+            " SELECT 1 FROM balances_balance b"
+            " JOIN unnest(%s::bigint[], %s::varchar[]) AS k(user_id, asset_id)"
+            " USING (user_id, asset_id)"
+            " ORDER BY b.user_id, b.asset_id FOR UPDATE OF b) AS locked",
+            columns,
+        )
+        row = cursor.fetchone()
+    assert row is not None
+    assert row[0] == len(ordered), "balances that were just made cannot be locked"
 
 
 def add_to_balances(deltas: dict[BalanceKey, Delta]) -> list[CachedBalance]:

@@ -1,17 +1,20 @@
 """The settlement task, fed by the Kafka bridge, and the periodic care of the cache."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import structlog
 from celery import shared_task
 
 from balances import checkpoints, trust
 from balances.cache import CacheUnreachableError
-from balances.settle import Result, SequenceError, settle
+from balances.settle import Result, SequenceError, Settled, settle
 from exchange.kafka import ORDER_EVENTS, Log, LogRecord
-from exchange.records import RecordError, decode_trade_event
+from exchange.records import Execution, RecordError, decode_trade_event
 
 logger = structlog.get_logger(__name__)
+
+MAX_TRADES = 5_000
+"""Trades settled in one transaction; a single result with more is settled whole all the same."""
 
 
 @shared_task(name="balances.settle_trades")
@@ -22,19 +25,39 @@ def settle_trades(records: Sequence[LogRecord]) -> int:
         SequenceError: a result was missing, and what to do about it has been done: a new epoch
             has begun, or the partition is halted. Call again.
     """
-    results = _decode(records)
-    try:
-        settled = settle(results)
-    except SequenceError as error:
-        _face_gap(error)
-        raise
+    count = 0
+    for results in _slices(_decode(records)):
+        try:
+            settled = settle(results)
+        except SequenceError as error:
+            _face_gap(error)
+            raise
+        _log(settled)
+        count += len(settled.executions)
+    return count
+
+
+def _slices(results: list[Result]) -> Iterator[list[Result]]:
+    """Cut a batch so that no transaction comes near the time limit: by trades, in order."""
+    part: list[Result] = []
+    trades = 0
+    for result in results:
+        part.append(result)
+        trades += len(result.event.trades) if isinstance(result.event, Execution) else 0
+        if trades >= MAX_TRADES:
+            yield part
+            part, trades = [], 0
+    if part:
+        yield part
+
+
+def _log(settled: Settled) -> None:
     for execution in settled.executions:
         logger.info(
             "order_settled", order_id=execution.order_id, market=execution.market,
             status=execution.status, trades=len(execution.trades), offset=execution.offset,
             request_id=execution.request_id,
         )  # fmt: skip
-    return len(settled.executions)
 
 
 def _decode(records: Sequence[LogRecord]) -> list[Result]:

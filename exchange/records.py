@@ -115,6 +115,14 @@ class Skipped(msgspec.Struct, tag="skipped", frozen=True, forbid_unknown_fields=
 TradeEvent: TypeAlias = Execution | Skipped
 
 
+_UNREADABLE = (
+    msgspec.DecodeError,
+    msgspec.ValidationError,
+    UnicodeDecodeError,
+    RecursionError,  # brackets nested without end
+    TypeError,  # a record without a value
+)
+
 _encoder = msgspec.json.Encoder()
 _order_event_decoder: msgspec.json.Decoder[OrderEvent] = msgspec.json.Decoder(OrderEvent)
 _trade_event_decoder: msgspec.json.Decoder[TradeEvent] = msgspec.json.Decoder(TradeEvent)
@@ -133,7 +141,7 @@ def decode_order_event(value: bytes) -> OrderEvent:
     """
     try:
         return _order_event_decoder.decode(value)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise RecordError(str(error)) from error
 
 
@@ -145,5 +153,5 @@ def decode_trade_event(value: bytes) -> TradeEvent:
     """
     try:
         return _trade_event_decoder.decode(value)
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise RecordError(str(error)) from error

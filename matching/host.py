@@ -94,6 +94,8 @@ class MatchingHost:
                 offset=self._hosted[number].state.engine.position,
                 markets=list(self._hosted[number].state.scales),
             )  # fmt: skip
+        # What an engine that stays has still to say must not wait for the next order to come.
+        self._publish()
         return {number: h.state.engine.position + 1 for number, h in self._hosted.items()}
 
     def match(self, records: Sequence[LogRecord]) -> int:
@@ -264,7 +266,7 @@ def _dead_letter(record: LogRecord, reason: str) -> OutgoingRecord:
         DEAD_ORDER_EVENTS,
         0,
         origin,
-        record.value,
+        record.value or b"",
         (("reason", reason.encode()[:1000]), ("origin", origin)),
     )
 

@@ -9,6 +9,7 @@ empties it and holds back the vouch until every transaction that had marked has 
 from typing import Any
 
 from redis.connection import Connection, ConnectionPool
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from balances.cache import scripts
 
@@ -37,4 +38,6 @@ def _run_id(info: Any) -> str:
     for line in text.splitlines():
         if line.startswith("run_id:"):
             return line.removeprefix("run_id:").strip()
-    raise ConnectionError("The server's INFO names no run_id: it cannot be told from another one")
+    raise RedisConnectionError(
+        "The server's INFO names no run_id: it cannot be told from another one"
+    )

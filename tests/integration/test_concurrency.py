@@ -10,6 +10,8 @@ import pytest
 from django.db import connections
 
 from balances import services as balances
+from balances.changes import change_balances
+from balances.ledger import Movement, apply_movements
 from exchange.api.errors import ClientError
 from exchange.models import User
 from orders import outbox
@@ -117,4 +119,25 @@ def test_the_last_money_can_be_held_only_once(exchange_world: World) -> None:
         results = [f.result(30) for f in [pool.submit(in_thread, buy) for _ in range(8)]]
     assert [sum(column) for column in zip(*results, strict=True)] == [1, 7]
     outbox.flush()
+    assert differences() == []
+
+
+def test_many_rows_at_once_never_wait_in_a_circle(exchange_world: World) -> None:
+    """Eight threads change twelve balances each, half of them made on the way."""
+    users = [User.objects.create(username=f"u{number}").pk for number in range(60)]
+    keys = [(user, asset) for user in users for asset in ("ADA", "BTC", "USDT")]
+
+    def change(seed: int) -> tuple[int, int]:
+        rng = random.Random(seed)
+        for _ in range(20):
+            movements = [
+                Movement(user, asset, "deposit", Decimal(1), Decimal(0))
+                for user, asset in rng.sample(keys, 12)
+            ]
+            change_balances(lambda due=movements: (None, apply_movements(due)))  # type: ignore[misc]
+        return 20, 0
+
+    with ThreadPoolExecutor(8) as pool:
+        work = [pool.submit(in_thread, lambda s=seed: change(s)) for seed in range(8)]  # type: ignore[misc]
+        assert sum(future.result(60)[0] for future in work) == 160
     assert differences() == []

@@ -13,12 +13,14 @@ from exchange.kafka import (
     DEAD_ORDER_EVENTS,
     ORDER_EVENTS,
     Log,
+    LogError,
     OutgoingRecord,
     Publisher,
     partition_for,
     read_topic,
 )
 from matching.host import MatchingHost
+from orders import outbox
 from orders.models import Order
 from orders.relay import relay
 from tests.integration.test_relay import let_time_pass
@@ -243,3 +245,74 @@ def test_what_makes_no_sense_goes_to_the_dead_letters_and_the_log_goes_on(
     assert [record.value for record in dead] == [value]
     assert balance_of(1, "USDT") == ("994.3", "5.7")
     assert differences() == []
+
+
+def test_a_filled_order_that_is_published_again_is_not_matched_again(exchange_world: World) -> None:
+    """The book does not know it any more, nor does an engine that has just started."""
+    world = exchange_world
+    world.place(2, "sell", 3, "1.9")
+    buy = world.place(1, "buy", 3, "1.9")
+    world.pump()
+    world.restart_matching()
+    outbox.publish_soon(buy)
+    outbox.flush()
+    world.pump()
+    assert status_of(buy) == ("filled", "3")
+    assert differences() == []
+
+
+def test_an_order_filled_in_an_earlier_epoch_is_not_matched_again(exchange_world: World) -> None:
+    world = exchange_world
+    world.place(2, "sell", 3, "1.9")
+    buy = world.place(1, "buy", 3, "1.9")
+    world.pump()
+    begin_anew(world)
+    outbox.publish_soon(buy)  # now at a lower offset than the one it was filled at
+    outbox.flush()
+    world.pump()
+    assert status_of(buy) == ("filled", "3")
+    assert differences() == []
+
+
+def test_an_earlier_epoch_goes_first_whatever_the_offsets_say(exchange_world: World) -> None:
+    world = exchange_world
+    for _ in range(2):
+        world.place(1, "buy", 1, "1")
+    early = world.place(1, "buy", 1, "1.9")
+    world.pump()
+    begin_anew(world)
+    late = world.place(1, "buy", 1, "1.9")
+    world.pump()
+    world.restart_matching()
+    world.place(2, "sell", 1, "1.9")
+    world.pump()
+    assert (status_of(early)[0], status_of(late)[0]) == ("filled", "open")
+
+
+def test_results_that_could_not_be_published_do_not_wait_for_the_next_order(
+    exchange_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = exchange_world
+    world.restart_matching()
+    order = world.place(1, "buy", 10, "1.9")
+
+    def fail(_: Publisher, records: list[OutgoingRecord]) -> None:
+        if records:
+            raise LogError("the log is away")
+
+    with monkeypatch.context() as outage:
+        outage.setattr(Publisher, "publish", fail)
+        with pytest.raises(LogError):
+            world.host.match(world.order_events())
+    world.host.begin({0, 1, 2, 3})  # the partitions were assigned anew meanwhile
+    world.settle()
+    assert status_of(order) == ("open", "0")
+
+
+def begin_anew(world: World) -> None:
+    """Lose the log, and go on from Postgres."""
+    with Log() as log:
+        log.recreate_topics()
+    outbox.close()
+    world.forget_log()
+    world.restart_matching()

@@ -2,14 +2,17 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
-from balances import services
+from balances import services, tasks
+from balances.checkpoints import begin_epoch_for_gap, current_epoch
 from balances.models import Balance, Checkpoint, LedgerEntry, LogEpoch, Trade
 from balances.settle import SequenceError
 from balances.tasks import _face_gap
-from exchange.kafka import LogRecord, partition_for
+from exchange.kafka import Log, LogRecord, partition_for
 from exchange.money import MAX_AMOUNT
+from exchange.records import decode_trade_event, encode
 from matching.host import MatchingHost
 from orders import seeding
 from orders.models import Market, Order
@@ -263,4 +266,42 @@ def test_a_market_opened_while_a_worker_lags_counts_its_trades_from_one(
     lagging.close()
     world.settle()
     assert list(Trade.objects.order_by("trade_id").values_list("trade_id", flat=True)) == [1, 2]
+    assert differences() == []
+
+
+def test_a_cancel_that_releases_too_little_halts_its_market(exchange_world: World) -> None:
+    world = exchange_world
+    order = world.place(1, "buy", 10, "1.9")
+    world.pump()
+    world.cancel(order)
+    world.match()
+    (record,) = world.trade_events()[1:]
+    canceled = decode_trade_event(record.value)
+    forged = encode(msgspec.structs.replace(canceled, canceled_quantity="9.99"))
+    settle_records([LogRecord(record.partition, record.offset, forged)])
+    assert status_of(order) == ("open", "0")
+    assert Market.objects.get(pk="ADA-USDT").state == "halted"
+
+
+def test_gaps_on_two_partitions_do_not_take_turns_for_ever(exchange_world: World) -> None:
+    world = exchange_world
+    world.restart_matching()
+    with Log() as log:
+        identity = log.identity()
+    for partition in (0, 1):
+        assert begin_epoch_for_gap(partition, current_epoch(), identity) is True
+    for partition in (0, 1):
+        assert begin_epoch_for_gap(partition, current_epoch(), identity) is False
+
+
+def test_a_large_batch_is_settled_in_slices(
+    exchange_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = exchange_world
+    monkeypatch.setattr(tasks, "MAX_TRADES", 1)
+    for _ in range(3):
+        world.place(1, "buy", 1, "1.9")
+        world.place(2, "sell", 1, "1.9")
+    world.pump()
+    assert Trade.objects.count() == 3
     assert differences() == []

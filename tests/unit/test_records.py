@@ -188,3 +188,10 @@ def test_an_execution_that_cannot_have_happened_is_refused(field: str, value: An
 def test_what_is_not_a_record_at_all_is_refused(decode: Decode, value: bytes) -> None:
     with pytest.raises(RecordError):
         decode(value)
+
+
+@pytest.mark.parametrize("decode", [decode_order_event, decode_trade_event])
+@pytest.mark.parametrize("value", [None, b"[" * 100_000], ids=["no value", "endless nesting"])
+def test_poison_is_refused_like_any_other_nonsense(decode: Any, value: Any) -> None:
+    with pytest.raises(RecordError):
+        decode(value)
