@@ -7,11 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 
 import pytest
-from django.db import connections
+from django.db import OperationalError, connection, connections, transaction
 
 from balances import services as balances
 from balances.changes import change_balances
 from balances.ledger import Movement, apply_movements
+from balances.locks import lock_balances
 from exchange.api.errors import ClientError
 from exchange.models import User
 from orders import outbox
@@ -141,3 +142,16 @@ def test_many_rows_at_once_never_wait_in_a_circle(exchange_world: World) -> None
         work = [pool.submit(in_thread, lambda s=seed: change(s)) for seed in range(8)]  # type: ignore[misc]
         assert sum(future.result(60)[0] for future in work) == 160
     assert differences() == []
+
+
+def test_balances_are_locked_before_they_are_changed(exchange_world: World) -> None:
+    def lock_in_vain() -> tuple[int, int]:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SET LOCAL lock_timeout = 200")
+            with pytest.raises(OperationalError, match="lock timeout"):
+                lock_balances({(1, "USDT")})
+        return 1, 0
+
+    with transaction.atomic(), ThreadPoolExecutor(1) as pool:
+        lock_balances({(1, "USDT"), (2, "ADA")})
+        assert pool.submit(in_thread, lock_in_vain).result(30) == (1, 0)
