@@ -100,6 +100,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Return the environment of the processes: this one's, with the stack's addresses."""
         return {
+            "EXCHANGE_DEMO": "True",  # everything is on loopback; what is set outside goes first
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "exchange.settings",
             **self._settings_for_broker(),

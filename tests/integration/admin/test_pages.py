@@ -24,7 +24,7 @@ from balances.services import deposit
 from exchange.admin_base import BoundedPaginator
 from exchange.admin_columns import admin_url
 from exchange.kafka import partition_for
-from exchange.models import User
+from exchange.models import ApiKey, User
 from orders.models import Asset, Market, Order
 from tests.integration.admin.support import text_of
 from tests.support import World
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 OURS = [Asset, Market, Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt]
 READ_ONLY = [Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, CacheTrust]
-REGISTERED = [*OURS, CacheTrust, User, Group]
+REGISTERED = [*OURS, CacheTrust, User, Group, ApiKey]
 
 
 def test_every_model_has_its_page() -> None:
