@@ -15,7 +15,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from exchange.access.sealing import seal
+from exchange.access.sealing import seal, unseal
 from exchange.api.errors import ClientError
 from exchange.models import ApiKey, User
 
@@ -136,6 +136,20 @@ def is_allowed_from(key: ApiKey, address: str) -> bool:
         return True
     client = ipaddress.ip_address(address)
     return any(client in ipaddress.ip_network(network) for network in key.allowed_networks)
+
+
+def reencrypt_secrets() -> int:
+    """Encrypt every secret with the first of the encryption keys; return how many there are.
+
+    Raises:
+        UnsealableError: none of the keys fits a secret. Nothing is changed then.
+    """
+    count = 0
+    with transaction.atomic():
+        for pk, sealed in ApiKey.objects.select_for_update().values_list("pk", "sealed_secret"):
+            ApiKey.objects.filter(pk=pk).update(sealed_secret=seal(unseal(sealed)))
+            count += 1
+    return count
 
 
 def _create(

@@ -29,14 +29,5 @@ def unseal(sealed: str) -> str:
         raise UnsealableError("No key in API_KEY_ENCRYPTION_KEYS fits.") from error
 
 
-def reseal(sealed: str) -> str:
-    """Encrypt with the first key what any of the keys has encrypted.
-
-    Raises:
-        UnsealableError: none of the keys fits.
-    """
-    return seal(unseal(sealed))
-
-
 def _fernet() -> MultiFernet:
     return MultiFernet([Fernet(key) for key in settings.API_KEY_ENCRYPTION_KEYS])
