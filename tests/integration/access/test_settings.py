@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 
 from exchange.settings import access
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 GOOD_KEY = Fernet.generate_key().decode()
 PRODUCTION = {
     "EXCHANGE_ENV": "production",
