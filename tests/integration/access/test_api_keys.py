@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import structlog
-from django.db import IntegrityError, connection
+from django.db import IntegrityError, connection, transaction
 from django.test import Client
 
 from exchange.access.keys import MAX_ACTIVE_KEYS, create_api_key
 from exchange.access.sealing import unseal
+from exchange.embedded.server import wait_until
 from exchange.models import ApiKey, User
 from tests.api import ApiClient, SigningClient, refusal
 from tests.integration.access.conftest import browser_of
@@ -122,18 +123,30 @@ def test_nobody_has_too_many_keys(browser: ApiClient) -> None:
 
 
 def test_nobody_has_too_many_keys_by_asking_at_once(browser: ApiClient) -> None:
+    """The second request waits until the first one has committed, and counts its key."""
     for number in range(MAX_ACTIVE_KEYS - 1):
         create_api_key(owner_id=1, name=f"bot {number}", scopes=["read"])
 
-    def send(_: int) -> int:
+    def ask() -> Any:
         try:
-            return int(make(browser_of(User.objects.get(pk=1))).status_code)
+            return make(browser)
         finally:
             connection.close()
 
-    with ThreadPoolExecutor(4) as threads:
-        answers = sorted(threads.map(send, range(4)))
-    assert answers == [201, 422, 422, 422]
+    with ThreadPoolExecutor(1) as threads:
+        with transaction.atomic():
+            create_api_key(owner_id=1, name="the last one", scopes=["read"])
+            asked = threads.submit(ask)
+            wait_until(lambda: asked.done() or _somebody_waits_for_a_lock(), timeout_seconds=30)
+            assert not asked.done()
+        assert refusal(asked.result()) == (422, "too_many_api_keys", None)
+    assert ApiKey.objects.count() == MAX_ACTIVE_KEYS
+
+
+def _somebody_waits_for_a_lock() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted)")
+        return bool(cursor.fetchone()[0])
 
 
 def test_a_page_of_somebody_else_cannot_make_keys(world: World) -> None:
