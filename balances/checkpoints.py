@@ -29,12 +29,12 @@ def ensure_epoch(identity: LogIdentity, order_event_ends: Mapping[int, int]) -> 
     """
     with transaction.atomic(durable=True):
         current, checkpoints = _locked()
-        offsets, reason = _offsets_in(identity, order_event_ends, current, checkpoints)
+        offsets, reason, is_new_log = _offsets_in(identity, order_event_ends, current, checkpoints)
         if not reason:
             assert current is not None
             return current.number
         Checkpoint.objects.update(gap_offset=None)
-        return _begin(identity, offsets, reason)
+        return _begin(identity, offsets, reason, is_new_log=is_new_log)
 
 
 def begin_epoch_for_gap(partition: int, epoch: int | None, identity: LogIdentity) -> bool:
@@ -50,7 +50,8 @@ def begin_epoch_for_gap(partition: int, epoch: int | None, identity: LogIdentity
         if checkpoints[partition].gap_offset == place:
             return False
         reason = f"results of partition {partition} after {place} missing"
-        _begin(identity, {number: row.offset for number, row in checkpoints.items()}, reason)
+        offsets = {number: row.offset for number, row in checkpoints.items()}
+        _begin(identity, offsets, reason, is_new_log=False)
         Checkpoint.objects.filter(pk=partition).update(gap_offset=place)
         return True
 
@@ -63,11 +64,15 @@ def _locked() -> tuple[LogEpoch | None, dict[int, Checkpoint]]:
     return LogEpoch.objects.first(), {row.partition: row for row in rows}
 
 
-def _begin(identity: LogIdentity, offsets: Mapping[int, int], reason: str) -> int:
+def _begin(
+    identity: LogIdentity, offsets: Mapping[int, int], reason: str, *, is_new_log: bool
+) -> int:
     epoch = LogEpoch.objects.create(
         order_topic_id=identity.order_topic_id,
         trade_topic_id=identity.trade_topic_id,
         reason=reason,
+        is_new_log=is_new_log,
+        begin_offsets={str(partition): offset for partition, offset in offsets.items()},
     )
     for partition, offset in offsets.items():
         Checkpoint.objects.update_or_create(
@@ -82,24 +87,25 @@ def _offsets_in(
     ends: Mapping[int, int],
     current: LogEpoch | None,
     checkpoints: Mapping[int, Checkpoint],
-) -> tuple[dict[int, int], str]:
-    """Return each partition's checkpoint in this log, and why it is a new epoch ("": it is not)."""
+) -> tuple[dict[int, int], str, bool]:
+    """Return each partition's checkpoint in this log, why it is a new epoch ("": it is not), and
+    whether `order-events` is another log than before, or has been cut."""
     if current is None:
-        return dict.fromkeys(ends, NO_OFFSET), "the first log"
+        return dict.fromkeys(ends, NO_OFFSET), "the first log", True
     if current.order_topic_id != identity.order_topic_id:
-        return dict.fromkeys(ends, NO_OFFSET), "order-events was made anew"
+        return dict.fromkeys(ends, NO_OFFSET), "order-events was made anew", True
     known = {
         number: checkpoints[number].offset if number in checkpoints else NO_OFFSET
         for number in ends
     }
     offsets = {number: min(offset, ends[number] - 1) for number, offset in known.items()}
     if offsets != known:
-        return offsets, "order-events has lost its end"
+        return offsets, "order-events has lost its end", True
     if current.trade_topic_id != identity.trade_topic_id:
-        return offsets, "trade-events was made anew"
+        return offsets, "trade-events was made anew", False
     if len(checkpoints) < len(ends):
-        return offsets, "order-events has more partitions"
-    return offsets, ""
+        return offsets, "order-events has more partitions", False
+    return offsets, "", False
 
 
 def settled_offsets() -> dict[int, int]:

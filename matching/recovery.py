@@ -31,8 +31,9 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """An engine at the checkpoint, the scales of its markets, and the epoch all this is true in."""
+    """A partition's engine at its checkpoint, the scales of its markets, the epoch of all this."""
 
+    partition: int
     engine: Engine
     scales: dict[str, Scale]
     epoch: int
@@ -49,7 +50,7 @@ def recover(partition: int) -> Recovered:
                 open_market(engine, scales, market, last_trade_id=_last_trade_id(market))
         for row in _live_orders(list(scales)):
             _restore(engine, scales, row)
-    return Recovered(engine, scales, checkpoint.epoch_id)
+    return Recovered(partition, engine, scales, checkpoint.epoch_id)
 
 
 def open_market(

@@ -143,6 +143,24 @@ class Engine:
             raise ValueError(f"offset {offset} is not beyond position {self.position}")
         self.position = offset
 
+    def refuse(self, offset: int, order_id: int, market: str) -> bool:
+        """Move past the unusable record of a new order; return whether the order is refused by it.
+
+        It is not if it has been seen before, or is in the book: then nothing but the position has
+        changed. A refused order counts as seen, so that a good record of it after this one is a
+        duplicate.
+
+        Raises:
+            ValueError: `offset` is not beyond `position`.
+        """
+        self.skip(offset)
+        book = self._books.get(market)
+        if order_id in self._seen or (book is not None and order_id in book):
+            return False
+        self._seen[order_id] = offset
+        self._seen_order.append(order_id)
+        return True
+
     def forget_seen(self, through_offset: int) -> None:
         """Forget the orders seen at or before an offset, so that memory stays bounded.
 
