@@ -12,7 +12,7 @@ DEAD_ORDER_EVENTS = "order-events.dead"
 TOPICS = (ORDER_EVENTS, TRADE_EVENTS, DEAD_ORDER_EVENTS)
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
-"""An order's result is one record: room for one that trades with a hundred thousand others."""
+"""An order's result is one record: some 700 kB with the most fills that the engine allows."""
 
 LogError = KafkaError
 """What any call of this package raises when the log is away or refuses."""

@@ -1,6 +1,7 @@
 """From an order to a settled trade: both walk-throughs, exactly once, in every order of mishaps."""
 
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 import pytest
@@ -13,6 +14,8 @@ from balances.tasks import _face_gap
 from exchange.kafka import Log, LogRecord, partition_for
 from exchange.money import MAX_AMOUNT
 from exchange.records import decode_trade_event, encode
+from matching import recovery
+from matching.engine import Engine
 from matching.host import MatchingHost
 from orders import seeding
 from orders.models import Market, Order
@@ -304,4 +307,24 @@ def test_a_large_batch_is_settled_in_slices(
         world.place(2, "sell", 1, "1.9")
     world.pump()
     assert Trade.objects.count() == 3
+    assert differences() == []
+
+
+def test_an_order_that_could_trade_on_after_the_most_fills_gets_its_rest_back(
+    exchange_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = exchange_world
+    monkeypatch.setattr(recovery, "Engine", partial(Engine, max_fills=2))
+    world.restart_matching()
+    sells = [world.place(2, "sell", 1, "1.5") for _ in range(3)]
+    buy = world.place(1, "buy", 10, "1.9")
+    world.pump()
+
+    assert status_of(buy) == ("canceled", "2")
+    assert buy.reason == "fill_limit"
+    assert [status_of(sell)[0] for sell in sells] == ["filled", "filled", "open"]
+    assert balance_of(1, "USDT") == ("997", "0")
+    assert differences() == []
+    world.restart_matching()
+    world.match()
     assert differences() == []
