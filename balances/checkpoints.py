@@ -11,12 +11,15 @@ import structlog
 from django.db import connection, transaction
 
 from balances.models import Checkpoint, LogEpoch
-from exchange.kafka import LogIdentity, partition_for
+from exchange.kafka import LogIdentity
 from exchange.records import NO_OFFSET
-from orders.models import Market
-from orders.services import halt_market
 
 logger = structlog.get_logger(__name__)
+
+
+class EpochChangedError(Exception):
+    """The log is another one than the present epoch's."""
+
 
 _EPOCH_LOCK = 0x45504F4348  # "EPOCH": serialises the beginning of epochs
 
@@ -49,11 +52,37 @@ def begin_epoch_for_gap(partition: int, epoch: int | None, identity: LogIdentity
         place = checkpoints[partition].offset
         if checkpoints[partition].gap_offset == place:
             return False
-        reason = f"results of partition {partition} after {place} missing"
-        offsets = {number: row.offset for number, row in checkpoints.items()}
-        _begin(identity, offsets, reason, is_new_log=False)
+        _begin_in_place(
+            identity, checkpoints, f"results of partition {partition} after {place} missing"
+        )
         Checkpoint.objects.filter(pk=partition).update(gap_offset=place)
         return True
+
+
+def begin_epoch_for_resume(identity: LogIdentity, reason: str) -> tuple[int, dict[int, int]]:
+    """Begin the next epoch where the present one stands; return its number and the checkpoints.
+
+    In the caller's transaction, in which nothing can be settled from here on. Every matching
+    worker then builds its books anew from what has been settled.
+
+    Raises:
+        EpochChangedError: `identity` is not the log of the present epoch; ask again.
+    """
+    current, checkpoints = _locked()
+    if current is None or (current.order_topic_id, current.trade_topic_id) != (
+        identity.order_topic_id, identity.trade_topic_id,
+    ):  # fmt: skip
+        raise EpochChangedError("the topics are not those of the present epoch")
+    return _begin_in_place(identity, checkpoints, reason), {
+        number: row.offset for number, row in checkpoints.items()
+    }
+
+
+def _begin_in_place(
+    identity: LogIdentity, checkpoints: Mapping[int, Checkpoint], reason: str
+) -> int:
+    offsets = {number: row.offset for number, row in checkpoints.items()}
+    return _begin(identity, offsets, reason, is_new_log=False)
 
 
 def _locked() -> tuple[LogEpoch | None, dict[int, Checkpoint]]:
@@ -116,15 +145,3 @@ def settled_offsets() -> dict[int, int]:
 def current_epoch() -> int | None:
     """Return the number of the present epoch, or None before the first."""
     return LogEpoch.objects.values_list("number", flat=True).first()
-
-
-def halt_partition(partition: int, reason: str) -> None:
-    """Settle nothing more of `partition`, and take no more orders on its markets."""
-    with transaction.atomic():
-        running = Checkpoint.objects.filter(pk=partition, halted_reason="")
-        if not running.update(halted_reason=reason[:500]):
-            return
-        for symbol, base in Market.objects.values_list("symbol", "base_id"):
-            if partition_for(base) == partition:
-                halt_market(market=symbol, reason=reason)
-    logger.critical("partition_halted", partition=partition, reason=reason)

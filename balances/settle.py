@@ -15,12 +15,12 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from balances.cache import CachedBalance
 from balances.changes import change_balances
+from balances.halts import halt_market
 from balances.ledger import apply_movements
 from balances.locks import CheckpointRow, lock_checkpoints
 from balances.models import MarketHalt
 from balances.settlement import OrderChange, TradeRow, plan
 from exchange.records import Execution, TradeEvent
-from orders import services as orders
 
 logger = structlog.get_logger(__name__)
 
@@ -89,7 +89,7 @@ def _settle_one_by_one(results: Sequence[Result]) -> tuple[Settled, Sequence[Cac
             with transaction.atomic():
                 rows = _apply([execution])
         except (IntegrityError, DataError, ViolationError) as error:
-            _halt(execution, str(error))
+            halt_market(execution, str(error))
             halted.add(execution.market)
             continue
         settled.append(execution)
@@ -230,21 +230,3 @@ def _move_checkpoints(reached: dict[int, int]) -> None:
             " WHERE c.partition = d.partition",
             [list(reached), list(reached.values())],
         )
-
-
-def _halt(execution: Execution, reason: str) -> None:
-    MarketHalt.objects.create(
-        market_id=execution.market,
-        epoch_id=execution.epoch,
-        offset=execution.offset,
-        reason=reason[:500],
-    )
-    orders.halt_market(market=execution.market, reason=reason)
-    logger.critical(
-        "market_halted",
-        market=execution.market,
-        epoch=execution.epoch,
-        offset=execution.offset,
-        order_id=execution.order_id,
-        reason=reason,
-    )

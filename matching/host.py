@@ -12,13 +12,13 @@ import structlog
 
 from balances.checkpoints import ensure_epoch, settled_offsets
 from exchange.kafka import (
-    DEAD_ORDER_EVENTS,
     ORDER_EVENTS,
     TRADE_EVENTS,
     Log,
     LogRecord,
     OutgoingRecord,
     Publisher,
+    dead_letter,
 )
 from exchange.records import Execution, TradeEvent, encode
 from matching.partition import DecodedRecord, PartitionMatcher, decode
@@ -107,7 +107,7 @@ class MatchingHost:
         result, problem = hosted.matcher.apply(item, facts)
         hosted.events += 1
         if problem:
-            hosted.outbox.append(_dead_letter(record, problem))
+            hosted.outbox.append(dead_letter(ORDER_EVENTS, record, problem))
         _log(record, result, problem)
         key = str(record.partition).encode()
         hosted.outbox.append(OutgoingRecord(TRADE_EVENTS, record.partition, key, encode(result)))
@@ -124,17 +124,6 @@ class MatchingHost:
         for number, hosted in self._hosted.items():
             hosted.matcher.engine.forget_seen(settled.get(number, -1))
             hosted.events = 0
-
-
-def _dead_letter(record: LogRecord, reason: str) -> OutgoingRecord:
-    origin = f"{ORDER_EVENTS}/{record.partition}/{record.offset}".encode()
-    return OutgoingRecord(
-        DEAD_ORDER_EVENTS,
-        0,
-        origin,
-        record.value or b"",
-        (("reason", reason.encode()[:1000]), ("origin", origin)),
-    )
 
 
 def _log(record: LogRecord, result: TradeEvent, problem: str) -> None:

@@ -165,6 +165,14 @@ def halt_market(*, market: str, reason: str) -> None:
     Market.objects.filter(pk=market).update(state=Market.State.HALTED, state_reason=reason[:500])
 
 
+def reopen_market(*, market: str, halted_for: str | None = None) -> None:
+    """Take orders on `market` again; with `halted_for`, only if that is why it takes none."""
+    halted = Market.objects.filter(pk=market, state=Market.State.HALTED)
+    if halted_for is not None:
+        halted = halted.filter(state_reason=halted_for)
+    halted.update(state=Market.State.OPEN, state_reason="")
+
+
 def _known(user_id: int, client_order_id: str) -> Order | None:
     return Order.objects.filter(user_id=user_id, client_order_id=client_order_id).first()
 

@@ -36,6 +36,13 @@ class OutgoingRecord(NamedTuple):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
+def dead_letter(topic: str, record: LogRecord, reason: str) -> OutgoingRecord:
+    """Return `record` of `topic` as it goes to the dead letters: untouched, with its reason."""
+    origin = f"{topic}/{record.partition}/{record.offset}".encode()
+    headers = (("reason", reason.encode()[:1000]), ("origin", origin))
+    return OutgoingRecord(DEAD_ORDER_EVENTS, 0, origin, record.value or b"", headers)
+
+
 def partition_for(base_asset: str) -> int:
     """Return the partition of all markets of `base_asset` (Kafka's own default hash)."""
     partitions: int = settings.KAFKA_PARTITIONS

@@ -23,4 +23,9 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 1.0,
         "options": {"expires": 2},
     },
+    "watch-results": {
+        "task": "balances.watch",
+        "schedule": 5.0,
+        "options": {"expires": 10},
+    },
 }
