@@ -55,17 +55,14 @@ def run_checks(
     """
     outcomes: dict[str, Outcome] = {}
     with _exported_snapshot({check.looks_at for check in checks}) as (snapshot, given):
-        crew = _Crew(snapshot, given, started)
+        crew = _Crew(snapshot, given, fail_fast, started)
         with ThreadPoolExecutor(workers) as pool:
             futures = [pool.submit(crew.run, check) for check in checks]
             try:
                 for future in as_completed(futures):
-                    if (outcome := future.result()) is None:
-                        continue
-                    outcomes[outcome.name] = outcome
-                    done(outcome)
-                    if fail_fast and outcome.found and outcome.finds == "difference":
-                        crew.stop()
+                    if (outcome := future.result()) is not None:
+                        outcomes[outcome.name] = outcome
+                        done(outcome)
             except BaseException:
                 crew.abort()
                 raise
@@ -76,10 +73,15 @@ class _Crew:
     """The workers: each check on a connection of its own, all in the same snapshot."""
 
     def __init__(
-        self, snapshot: Snapshot, given: Mapping[str, str], started: Callable[[str], None]
+        self,
+        snapshot: Snapshot,
+        given: Mapping[str, str],
+        fail_fast: bool,
+        started: Callable[[str], None],
     ) -> None:
         self._snapshot = snapshot
         self._given = given
+        self._fail_fast = fail_fast
         self._started = started
         self._stopped = threading.Event()
         self._lock = threading.Lock()
@@ -96,19 +98,19 @@ class _Crew:
                     self._running.append(connection.connection)
                 _begin(cursor)
                 cursor.execute("SET TRANSACTION SNAPSHOT %s", [self._snapshot.name])
-                return run_check(cursor, check, self._given, self._snapshot.rows[check.looks_at])
+                rows = self._snapshot.rows[check.looks_at]
+                outcome = run_check(cursor, check, self._given, rows)
+            if self._fail_fast and outcome.found and outcome.finds == "difference":
+                self._stopped.set()
+            return outcome
         finally:
             with self._lock:
                 self._running = [c for c in self._running if c is not connection.connection]
             connection.close()
 
-    def stop(self) -> None:
-        """Begin no more checks."""
-        self._stopped.set()
-
     def abort(self) -> None:
         """Begin no more checks, and have Postgres end those under way."""
-        self.stop()
+        self._stopped.set()
         with self._lock:
             for running in self._running:
                 running.cancel()

@@ -9,7 +9,7 @@ from django_redis import get_redis_connection
 from pytest_django import Settings
 
 from balances import cache, services, trust
-from balances.audit import cached
+from balances.audit import FIRST_ROWS, cached
 from balances.audit.cached import compare_cache
 from balances.cache import CachedBalance, inspection
 from balances.models import Balance
@@ -173,7 +173,7 @@ def test_only_the_first_rows_are_kept(warm: Any) -> None:
     for user_id in range(100, 130):
         warm.hset(f"balance:{user_id}", mapping={"*": "1", ASSET: "1:5:0"})
     outcome = compare_cache()
-    assert (outcome.found, len(outcome.first)) == (30, cached.FIRST_ROWS)
+    assert (outcome.found, len(outcome.first)) == (30, FIRST_ROWS)
 
 
 def test_the_value_is_compared_with_what_was_committed_before_and_after() -> None:
