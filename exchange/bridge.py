@@ -15,7 +15,7 @@ partition begins.
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import click
@@ -50,11 +50,12 @@ class Feed(Protocol):
     group: str
     task: Task[Any, Any]
 
-    def begin(self, partitions: set[int]) -> Mapping[int, int | None]:
+    def begin(self, partitions: set[int], alive: Callable[[], None]) -> Mapping[int, int | None]:
         """Get ready for exactly `partitions`; return the offset each begins at.
 
         None: where the group has committed. Called after every rebalance and whenever the log
-        may have changed; may take as long as it needs, and is called again if it fails.
+        may have changed; may take as long as it needs if it calls `alive` now and then, and is
+        called again if it fails.
         """
 
     def is_current(self) -> bool:
@@ -134,8 +135,14 @@ class Bridge:
         partitions = consumer.assignment()
         if not partitions:
             return  # between two assignments: what is in memory may come back
-        self._status.report("recovering", partitions=sorted(partitions))
-        consumer.start_at(self._feed.begin(partitions))
+        due = _Every(CHECK_SECONDS)
+
+        def alive() -> None:
+            if due.is_due():
+                self._status.report("recovering", partitions=sorted(partitions))
+
+        alive()
+        consumer.start_at(self._feed.begin(partitions, alive))
         self._status.report("running", partitions=sorted(partitions))
         logger.info("partitions_assigned", partitions=sorted(partitions), topic=self._feed.topic)
 

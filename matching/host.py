@@ -5,7 +5,7 @@ comes of it. An engine moves before its results are on the log, so results wait 
 they are acknowledged; a batch that is tried again finds its events applied and only publishes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -47,11 +47,14 @@ class MatchingHost:
         self.epoch: int | None = None
         """The epoch that every engine here belongs to; None before the first `begin`."""
 
-    def begin(self, partitions: set[int]) -> dict[int, int | None]:
+    def begin(
+        self, partitions: set[int], alive: Callable[[], None] = lambda: None
+    ) -> dict[int, int | None]:
         """Have an engine for exactly `partitions`; return where each goes on reading the log.
 
         An engine that is here already stays: the log is the same for everybody, so what it has
-        read is true, and it reads on from there. Unless the epoch has changed.
+        read is true, and it reads on from there. Unless the epoch has changed. `alive` is called
+        now and then while the books are being read.
         """
         with Log() as log:
             epoch = ensure_epoch(log.identity(), log.end_offsets(ORDER_EVENTS))
@@ -62,7 +65,7 @@ class MatchingHost:
             if number in partitions and hosted.matcher.epoch == epoch
         }
         for number in sorted(partitions - self._hosted.keys()):
-            matcher = PartitionMatcher(recover(number))
+            matcher = PartitionMatcher(recover(number, alive))
             self._hosted[number] = _Hosted(matcher)
             logger.info(
                 "partition_recovered", partition=number, epoch=epoch,

@@ -11,6 +11,7 @@ CELERY_TASK_DEFAULT_QUEUE = "periodic"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "exchange.beat:BoundedScheduler"
 CELERY_BEAT_SCHEDULE = {
     "relay-unpublished-orders": {
         "task": "orders.relay",
