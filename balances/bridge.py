@@ -28,3 +28,6 @@ class TradesFeed:
 
     def is_current(self) -> bool:
         return current_epoch() is not None
+
+    def has_room(self) -> bool:
+        return True

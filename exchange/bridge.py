@@ -22,7 +22,7 @@ import click
 import structlog
 from celery import Task, bootsteps
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 from django.utils.module_loading import import_string
 
 from exchange.bridge_status import BridgeStatus
@@ -60,6 +60,9 @@ class Feed(Protocol):
 
     def is_current(self) -> bool:
         """Whether what `begin` found still holds, as far as the database knows."""
+
+    def has_room(self) -> bool:
+        """Whether to read on; False while what was read before waits elsewhere."""
 
 
 class LogChangedError(Exception):
@@ -104,6 +107,7 @@ class Bridge:
             logger.critical("bridge_died", exc_info=True)
             os._exit(70)
         self._status.report("stopped")
+        connections.close_all()  # this thread's
 
     def _session(self, backoff: "_Backoff") -> None:
         """Consume until told to stop; whatever goes wrong with the log ends the session."""
@@ -123,6 +127,9 @@ class Bridge:
             try:
                 if check.is_due():
                     self._check(consumer, log, identity)
+                if not self._feed.has_room():
+                    self._wait_for_room(consumer)
+                    continue
                 batch = consumer.poll(POLL_MS)
                 if batch:
                     self._process(batch, consumer)
@@ -145,6 +152,13 @@ class Bridge:
         consumer.start_at(self._feed.begin(partitions, alive))
         self._status.report("running", partitions=sorted(partitions))
         logger.info("partitions_assigned", partitions=sorted(partitions), topic=self._feed.topic)
+
+    def _wait_for_room(self, consumer: GroupConsumer) -> None:
+        self._status.report("waiting", partitions=sorted(consumer.assignment()))
+        self._stopping.wait(POLL_MS / 1000)
+        consumer.keep_alive()
+        if consumer.is_rebalanced:
+            consumer.poll(0)  # raises Rebalanced
 
     def _process(self, batch: list[LogRecord], consumer: GroupConsumer) -> None:
         """Run the task until it has succeeded with this batch.

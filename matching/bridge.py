@@ -19,3 +19,6 @@ class MatchingFeed:
 
     def is_current(self) -> bool:
         return host.epoch == current_epoch()
+
+    def has_room(self) -> bool:
+        return host.has_room()

@@ -29,6 +29,8 @@ logger = structlog.get_logger(__name__)
 
 FORGET_EVERY = 20_000
 """Events after which the engine forgets the order ids that Postgres knows by now."""
+MAX_UNSETTLED = 200_000
+"""New orders that an engine may be ahead of the settlement; it remembers each of them."""
 
 
 @dataclass(slots=True)
@@ -120,9 +122,20 @@ class MatchingHost:
             self._publisher.publish(hosted.outbox)
             hosted.outbox = []
 
+    def has_room(self) -> bool:
+        """Whether to read on: not while the settlement is too far behind."""
+        if self._most_seen() >= MAX_UNSETTLED:
+            self._forget_settled()
+        return self._most_seen() < MAX_UNSETTLED
+
+    def _most_seen(self) -> int:
+        return max((h.matcher.engine.seen_count for h in self._hosted.values()), default=0)
+
     def _forget(self) -> None:
-        if all(hosted.events < FORGET_EVERY for hosted in self._hosted.values()):
-            return
+        if any(hosted.events >= FORGET_EVERY for hosted in self._hosted.values()):
+            self._forget_settled()
+
+    def _forget_settled(self) -> None:
         settled = settled_offsets()
         for number, hosted in self._hosted.items():
             hosted.matcher.engine.forget_seen(settled.get(number, -1))
