@@ -1,5 +1,6 @@
 """The exchange as its users see it: HTTP and `manage.py`. Postgres is read only to compare."""
 
+import inspect
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -143,7 +144,9 @@ def await_that(condition: Callable[[], bool]) -> None:
         except (requests.ConnectionError, psycopg2.OperationalError):
             return False
 
-    wait_until(holds, timeout_seconds=SETTLE_SECONDS)
+    assert wait_until(holds, timeout_seconds=SETTLE_SECONDS), (
+        f"not within {SETTLE_SECONDS:g} s: {inspect.getsource(condition).strip()}"
+    )
 
 
 _UNSETTLED = """
