@@ -95,9 +95,10 @@ class Client:
             "GET", "orders", f"/orders/{order_id}", expect=(200,), until=until
         ).body  # fmt: skip
 
-    def balances(self, user_id: int) -> tuple[Balances, str]:
+    def balances(self, user_id: int, *, until: float | None = None) -> tuple[Balances, str]:
         """Return a user's balances, and which store answered."""
-        answer = self._insist("GET", "balances", f"/balance/{user_id}", expect=(200,))
+        path = f"/balance/{user_id}"
+        answer = self._insist("GET", "balances", path, expect=(200,), until=until)
         found = {
             asset: (Decimal(amounts["available"]), Decimal(amounts["held"]))
             for asset, amounts in answer.body["balances"].items()

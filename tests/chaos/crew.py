@@ -11,6 +11,8 @@ from collections.abc import Callable
 from tests.chaos.client import StoppedError
 
 Step = Callable[[], None]
+STOP_SECONDS = 20
+"""Longer than a request may wait for its answer."""
 
 
 class Crew:
@@ -50,7 +52,8 @@ class Crew:
         self._stopping.set()
         self.resume()
         for thread in self._threads:
-            thread.join(timeout=20)
+            if thread.is_alive():
+                thread.join(timeout=STOP_SECONDS)
 
     def _work(self, step: Step, seconds: Callable[[], float]) -> None:
         due = time.monotonic()

@@ -50,12 +50,12 @@ class Recovery:
             probes = [self._place(shape, deadline) for shape in SHAPES]
             self._until(lambda: self._unsettled(probes, deadline), deadline)
             self._until(lambda: self._still_in_flight(in_flight), deadline)
+            took = time.monotonic() - since
+            for probe in probes:
+                if self.client.cancel(probe.order_id, until=deadline).status == 202:
+                    self.journal.cancel_accepted(probe)
         except NoAnswerError as error:
             raise NotRecoveredError(str(error)) from error
-        took = time.monotonic() - since
-        for probe in probes:
-            if self.client.cancel(probe.order_id).status == 202:
-                self.journal.cancel_accepted(probe)
         return took
 
     def _until(self, problem: Callable[[], str], deadline: float) -> None:

@@ -40,6 +40,8 @@ BETWEEN_SECONDS = (0.2, 1.2)
 WARM_UP_SECONDS = 2.0
 REST_SECONDS = 60.0
 """How long it may take until nothing is under way any more, once the load rests."""
+FAILURES = (StackError, ServerError, NoAnswerError, UnexpectedAnswerError, psycopg2.Error)
+"""What ends a run as a violation does: without an answer nobody can say that all is well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +118,7 @@ class Run:
             yield
         except ViolationError:
             pass
-        except (StackError, ServerError, psycopg2.Error) as error:
+        except FAILURES as error:
             self.report.violations.append(f"{type(error).__name__}: {error}")
 
     def _prepare(self) -> None:
@@ -163,7 +165,7 @@ class Run:
         try:
             fault.inject(site)
             took = self._recovery.wait(since=time.monotonic(), in_flight=in_flight)
-        except (NotRecoveredError, NoAnswerError, UnexpectedAnswerError, StackError) as error:
+        except (NotRecoveredError, *FAILURES) as error:
             self.report.violations.append(f"{fault.name} ({', '.join(site.notes)}): {error}")
             raise ViolationError from error
         finally:
@@ -197,8 +199,9 @@ class Run:
     def _balance_differences(self) -> list[str]:
         """Return where the balance service says something else than Postgres."""
         found = []
+        deadline = time.monotonic() + REST_SECONDS
         for user_id, stored in self._books.balances().items():
-            served, source = self._client.balances(user_id)
+            served, source = self._client.balances(user_id, until=deadline)
             if served != stored:
                 found.append(f"balance of {user_id}: {source} says {served}, Postgres {stored}")
         return found
