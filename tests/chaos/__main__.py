@@ -47,7 +47,7 @@ def main() -> int:
     run = Run(
         Options(
             seed=seed, times=options.times, base_dir=base_dir, kafka=options.kafka,
-            faults=options.faults, load=options.load,
+            faults=options.faults, load=options.load, limit_seconds=options.limit,
         ),
         tell=tell,
     )  # fmt: skip
@@ -105,6 +105,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--load", type=float, default=40.0, metavar="N", help="requests a second (40)"
     )
+    parser.add_argument(
+        "--limit", type=float, default=30.0, metavar="SECONDS",
+        help="the longest recovery; more only where others need the machine too (30)",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there too")
     return parser.parse_args()
@@ -129,6 +133,8 @@ def _faults(text: str) -> tuple[Fault, ...]:
 
 def _again(options: argparse.Namespace, seed: int) -> str:
     again = f"--seed {seed} --times {options.times} --kafka {options.kafka} --load {options.load:g}"
+    if options.limit != 30:
+        again += f" --limit {options.limit:g}"
     if options.faults != FAULTS:
         again += f" --faults '{','.join(fault.name for fault in options.faults)}'"
     return again

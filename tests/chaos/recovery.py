@@ -17,7 +17,6 @@ from tests.chaos.journal import Journal, Sent, Told
 from tests.chaos.load import SHAPES, Names, Shape
 from tests.chaos.site import Site
 
-LIMIT_SECONDS = 30.0
 POLL_SECONDS = 0.1
 
 
@@ -34,6 +33,7 @@ class Recovery:
     client: Client
     journal: Journal
     user_id: int
+    limit_seconds: float
     names: Names = field(default_factory=lambda: Names("probe"))
 
     def wait(self, *, since: float, in_flight: Sequence[int]) -> float:
@@ -42,9 +42,9 @@ class Recovery:
         `in_flight`: the orders that were not settled when the fault came.
 
         Raises:
-            NotRecoveredError: it took longer than `LIMIT_SECONDS`.
+            NotRecoveredError: it took longer than `limit_seconds`.
         """
-        deadline = since + LIMIT_SECONDS
+        deadline = since + self.limit_seconds
         self._until(self._problem, deadline)
         try:
             probes = [self._place(shape, deadline) for shape in SHAPES]
@@ -61,7 +61,7 @@ class Recovery:
     def _until(self, problem: Callable[[], str], deadline: float) -> None:
         while text := problem():
             if time.monotonic() > deadline:
-                raise NotRecoveredError(f"after {LIMIT_SECONDS:g} s: {text}")
+                raise NotRecoveredError(f"after {self.limit_seconds:g} s: {text}")
             self.client.rest(POLL_SECONDS)
 
     def _problem(self) -> str:

@@ -34,6 +34,7 @@ class Report:
     broker: str
     versions: dict[str, str] = field(default_factory=dict)
     load: float = 0.0
+    limit_seconds: float = 0.0
     orders: int = 0
     cancels: int = 0
     trades: int = 0
@@ -71,6 +72,7 @@ class Report:
             ("broker", self.broker),
             ("versions", versions),
             ("load", f"{self.load:g} requests a second"),
+            ("longest recovery allowed", f"{self.limit_seconds:g} s"),
             ("orders accepted", str(self.orders)),
             ("cancels accepted", str(self.cancels)),
             ("trades", str(self.trades)),

@@ -46,7 +46,11 @@ FAILURES = (StackError, ServerError, NoAnswerError, UnexpectedAnswerError, psyco
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """What is to be done. `load`: requests a second; `rest_every`: faults between two accounts."""
+    """What is to be done.
+
+    `load`: requests a second; `limit_seconds`: the longest recovery; `rest_every`: faults between
+    two accounts.
+    """
 
     seed: int
     times: int
@@ -54,6 +58,7 @@ class Options:
     kafka: KafkaChoice = "embedded"
     faults: tuple[Fault, ...] = FAULTS
     load: float = 40.0
+    limit_seconds: float = 30.0
     rest_every: int = 20
 
     def possible(self) -> list[Fault]:
@@ -92,7 +97,7 @@ class Run:
         self._begun = 0.0
         self.report = Report(
             seed=options.seed, broker=options.kafka, load=options.load,
-            logs=str(self._stack.log_dir),
+            limit_seconds=options.limit_seconds, logs=str(self._stack.log_dir),
         )  # fmt: skip
 
     def execute(self, done: Callable[[int, int], None] = lambda _done, _of: None) -> Report:
@@ -139,7 +144,12 @@ class Run:
             self._watchers.append(watcher)
             self._crew.add(f"watcher {number}", watcher.act, seconds=watcher.pace)
         self._recovery = Recovery(
-            self._site, self._books, self._client, self._journal, user_id=watching[0]
+            self._site,
+            self._books,
+            self._client,
+            self._journal,
+            user_id=watching[0],
+            limit_seconds=self._options.limit_seconds,
         )
         self.report.versions = versions(self._books, self._options.kafka)
 
