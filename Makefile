@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 KAFKA  ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-kafka chaos check format clean
+.PHONY: help install demo up audit test test-kafka chaos check format clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ demo: install ## Start everything, play both walk-throughs, check every balance,
 
 up: install ## Start everything in the foreground until Ctrl-C (KAFKA=apache for Apache Kafka)
 	@$(BIN)/python -m exchange.stack up --kafka $(KAFKA)
+
+audit: install ## Prove the books of the running exchange (OPTIONS=… as for manage.py audit)
+	@$(BIN)/python manage.py audit $(OPTIONS)
 
 test: install ## All tests, on embedded servers
 	@$(BIN)/python -m pytest

@@ -17,6 +17,7 @@ from balances.models import (
     LedgerEntry,
     LogEpoch,
     MarketHalt,
+    PastHalt,
     Trade,
 )
 from exchange.admin_base import (
@@ -195,7 +196,10 @@ class LogEpochAdmin(ReadOnlyAdmin):
 
 @admin.register(MarketHalt)
 class MarketHaltAdmin(ReadOnlyAdmin):
-    """Markets whose results are not settled any more, and from where on."""
+    """Markets whose results are not settled any more, and from where on.
+
+    `manage.py resume` ends a halt, once its cause is mended.
+    """
 
     list_display = [
         link_column("market"),
@@ -206,6 +210,23 @@ class MarketHaltAdmin(ReadOnlyAdmin):
     ]
     list_display_links = ["offset"]
     search_fields = ["market__symbol", "reason"]
+
+
+@admin.register(PastHalt)
+class PastHaltAdmin(ReadOnlyAdmin):
+    """Halts that were ended: what was left out of the settlement, why, and what was mended."""
+
+    list_display = [
+        "id",
+        link_column("market"),
+        "reason",
+        "note",
+        link_column("resumed_by", text="username"),
+        time_column("halted_at"),
+        time_column("resumed_at"),
+    ]
+    list_select_related = ["resumed_by"]
+    search_fields = ["market__symbol", "reason", "note"]
 
 
 @admin.register(CacheTrust)

@@ -2,15 +2,19 @@
 
 from decimal import Decimal
 
+import structlog
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 
 from balances.cache import CachedBalance
 from balances.changes import change_balances
 from balances.ledger import ZERO, Movement, apply_movements
+from balances.locks import Delta, add_to_balances, balance_and_ledger
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
 from orders.models import Asset
+
+logger = structlog.get_logger(__name__)
 
 
 class InsufficientBalanceError(ClientError):
@@ -70,14 +74,38 @@ def hold(*, user_id: int, asset: str, amount: Decimal, order_id: int) -> list[Ca
     return _apply_or_refuse(movement, amount)
 
 
+def restore_from_ledger(*, user_id: int, asset: str, note: str) -> tuple[Delta, Delta]:
+    """Set a balance to what its ledger says, after something else than the exchange has changed it.
+
+    The ledger is the reason of every balance and gets no entry for this; the log does. Returns
+    the balance as it was, and as it is.
+
+    Raises:
+        UnknownUserError, UnknownAssetError: there is no such user or asset.
+    """
+    _require_asset(asset)
+    _require_user(user_id)
+
+    def work() -> tuple[tuple[Delta, Delta], list[CachedBalance]]:
+        before, after = balance_and_ledger((user_id, asset))
+        off = Delta(after.available - before.available, after.held - before.held)
+        changed = add_to_balances({(user_id, asset): off}) if any(off) else []
+        return (before, after), changed
+
+    before, after = change_balances(work)
+    logger.critical(
+        "balance_restored", user_id=user_id, asset=asset, note=note,
+        before=[format_amount(amount) for amount in before],
+        after=[format_amount(amount) for amount in after],
+    )  # fmt: skip
+    return before, after
+
+
 def _transfer(
     kind: str, user_id: int, asset: str, amount: Decimal, actor_id: int | None, note: str
 ) -> None:
-    known = Asset.objects.filter(pk=asset).first()
-    if known is None:
-        raise UnknownAssetError(f"There is no asset {asset}.")
-    if not get_user_model().objects.filter(pk=user_id).exists():
-        raise UnknownUserError(f"There is no user {user_id}.")
+    known = _require_asset(asset)
+    _require_user(user_id)
     if not ZERO < amount <= MAX_AMOUNT:
         raise InvalidAmountError("The amount must be greater than zero, and not beyond reason.")
     if amount % (Decimal(10) ** -known.decimals):
@@ -85,6 +113,18 @@ def _transfer(
     signed = amount if kind == "deposit" else -amount
     movement = Movement(user_id, asset, kind, signed, ZERO, None, None, actor_id, note)
     change_balances(lambda: (None, _apply_or_refuse(movement, amount)))
+
+
+def _require_asset(asset: str) -> Asset:
+    known = Asset.objects.filter(pk=asset).first()
+    if known is None:
+        raise UnknownAssetError(f"There is no asset {asset}.")
+    return known
+
+
+def _require_user(user_id: int) -> None:
+    if not get_user_model().objects.filter(pk=user_id).exists():
+        raise UnknownUserError(f"There is no user {user_id}.")
 
 
 def _apply_or_refuse(movement: Movement, amount: Decimal) -> list[CachedBalance]:

@@ -5,7 +5,7 @@ replay of `order-events` from the checkpoint then brings the engine to where it 
 writes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,15 +31,16 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """An engine at the checkpoint, the scales of its markets, and the epoch all this is true in."""
+    """A partition's engine at its checkpoint, the scales of its markets, the epoch of all this."""
 
+    partition: int
     engine: Engine
     scales: dict[str, Scale]
     epoch: int
 
 
-def recover(partition: int) -> Recovered:
-    """Return the engine of `partition` as it was at its checkpoint."""
+def recover(partition: int, alive: Callable[[], None] = lambda: None) -> Recovered:
+    """Return the engine of `partition` as it was at its checkpoint; call `alive` on the way."""
     with _snapshot():
         checkpoint = Checkpoint.objects.get(pk=partition)
         engine = Engine(checkpoint.offset)
@@ -47,9 +48,11 @@ def recover(partition: int) -> Recovered:
         for market in Market.objects.all():
             if partition_for(market.base_id) == partition:
                 open_market(engine, scales, market, last_trade_id=_last_trade_id(market))
-        for row in _live_orders(list(scales)):
+        for count, row in enumerate(_live_orders(list(scales))):
+            if count % FETCH == 0:
+                alive()
             _restore(engine, scales, row)
-    return Recovered(engine, scales, checkpoint.epoch_id)
+    return Recovered(partition, engine, scales, checkpoint.epoch_id)
 
 
 def open_market(

@@ -21,6 +21,7 @@ from exchange.kafka.names import (
     LogError,
     LogRecord,
     OutgoingRecord,
+    dead_letter,
     partition_for,
     topic_name,
 )
@@ -42,6 +43,7 @@ __all__ = [
     "Rebalanced",
     "TopicReader",
     "TopicsMissingError",
+    "dead_letter",
     "partition_for",
     "reachable",
     "read_topic",

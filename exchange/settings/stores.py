@@ -71,3 +71,7 @@ KAFKA_BRIDGES = {
 }
 """What `celery worker --bridge NAME` feeds: the class that says from where, and to which task."""
 KAFKA_RELAY_TIMEOUT_MS = env.int("KAFKA_RELAY_TIMEOUT_MS", default=10_000)
+
+ORDERS_MAX_PENDING = env.int("ORDERS_MAX_PENDING", default=100_000)
+"""Orders that may wait to be matched, whatever holds them up. Beyond it new ones are refused with
+503 for the moment (`orders.backlog`)."""

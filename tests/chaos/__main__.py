@@ -13,17 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
-import django
 from rich.console import Console
 from rich.progress import Progress
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
-django.setup()
-
-from exchange.addresses import LOCAL  # noqa: E402 - the settings first
-from tests.chaos.faults import FAULTS, Fault  # noqa: E402
-from tests.chaos.report import Report, show, write_json, write_markdown  # noqa: E402
-from tests.chaos.run import Options, Run  # noqa: E402
+from exchange.addresses import LOCAL
+from tests.chaos.faults import FAULTS, Fault
+from tests.chaos.report import Report, show, write_json, write_markdown
+from tests.chaos.run import Options, Run
 
 INTERRUPTED = 130
 

@@ -9,7 +9,6 @@ from typing import Any
 import psycopg2
 
 from tests.chaos.client import Balances
-from tests.support import CHECKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +64,6 @@ class Books:
             )
             rows = self.query(sql, {"ids": list(ids)})
         return [Stored(*row) for row in rows]
-
-    def differences(self) -> list[str]:
-        """Return every way in which the books do not balance."""
-        return [f"{name}: {row}" for name, sql in CHECKS.items() for row in self.query(sql)]
 
     def balances(self) -> dict[int, Balances]:
         """Return every user's balances, those of nothing left out."""
