@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 KAFKA  ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up audit test test-kafka check format clean
+.PHONY: help install demo up audit test test-kafka chaos check format clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ audit: install ## Prove the books of the running exchange (OPTIONS=… as for ma
 test: install ## All tests, on embedded servers
 	@$(BIN)/python -m pytest
 
-test-kafka: install ## The integration and e2e tests on Apache Kafka itself (needs Java and Maven)
-	@$(BIN)/python -m pytest tests/integration tests/e2e --kafka apache
+test-kafka: install ## The integration, e2e and chaos tests on Apache Kafka itself (needs Java and Maven)
+	@$(BIN)/python -m pytest tests/integration tests/e2e tests/chaos --kafka apache
+
+chaos: install ## Inject each fault 20 times under load and account for every order (KAFKA=apache)
+	@$(BIN)/python -m tests.chaos --times 20 --kafka $(KAFKA)
 
 check: install ## Lint, format, types, migrations, Django's system checks
 	@$(BIN)/ruff check .
