@@ -8,5 +8,6 @@ from exchange.settings.admin import *
 from exchange.settings.api import *
 from exchange.settings.base import *
 from exchange.settings.logs import *
+from exchange.settings.security import *
 from exchange.settings.stores import *
 from exchange.settings.tasks import *
