@@ -5,3 +5,23 @@ from exchange.settings.base import env
 TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
 """How many proxies of ours every request passes; 0: clients connect directly. Too large, and a
 client can choose the address that it is counted by."""
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+"""Of a form in the admin: one that selects a full page of rows, and then some. What the API takes
+is less: see `exchange.api.parsers`."""
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 0  # nothing here takes a file
+
+THROTTLES = env.bool("THROTTLES", default=True)
+"""False: nothing is counted, logins neither. `make up` and the tests run so: all their requests
+come from one address."""
+THROTTLE_USER_READS_PER_SECOND = env.int("THROTTLE_USER_READS_PER_SECOND", default=50)
+THROTTLE_USER_ORDERS_PER_SECOND = env.int("THROTTLE_USER_ORDERS_PER_SECOND", default=50)
+"""Of all of a user's keys and browsers together. Orders: everything that is not a read."""
+THROTTLE_KEY_READS_PER_SECOND = env.int("THROTTLE_KEY_READS_PER_SECOND", default=25)
+THROTTLE_KEY_ORDERS_PER_SECOND = env.int("THROTTLE_KEY_ORDERS_PER_SECOND", default=25)
+"""Less than a user's: a program that has gone wild leaves room to cancel with another key."""
+THROTTLE_ADDRESS_READS_PER_SECOND = env.int("THROTTLE_ADDRESS_READS_PER_SECOND", default=100)
+THROTTLE_ADDRESS_ORDERS_PER_SECOND = env.int("THROTTLE_ADDRESS_ORDERS_PER_SECOND", default=100)
+THROTTLE_BURST_SECONDS = env.int("THROTTLE_BURST_SECONDS", default=2)
+"""How many seconds' worth of a limit may come at once, after a pause."""
