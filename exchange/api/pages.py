@@ -8,13 +8,13 @@ from django.views import defaults
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _wants_page(request):
+    if wants_page(request):
         return defaults.bad_request(request, exception)
     return error_answer(400, "bad_request", "The request could not be understood.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _wants_page(request):
+    if wants_page(request):
         return defaults.page_not_found(request, exception)
     return error_answer(
         404, "not_found", "There is nothing at this address; GET /docs lists what is."
@@ -22,14 +22,15 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if _wants_page(request):
+    if wants_page(request):
         return defaults.server_error(request)
     return error_answer(
         500, "internal_error", "This is our fault; the request id names it in our logs."
     )
 
 
-def _wants_page(request: HttpRequest) -> bool:
+def wants_page(request: HttpRequest) -> bool:
+    """Return whether a person is looking, and not a program."""
     return "text/html" in request.headers.get("Accept", "")
 
 

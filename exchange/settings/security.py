@@ -12,6 +12,11 @@ is less: see `exchange.api.parsers`."""
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
 DATA_UPLOAD_MAX_NUMBER_FILES = 0  # nothing here takes a file
 
+AUTHENTICATION_BACKENDS = [
+    "exchange.login_limits.LoginLimitBackend",  # first: it counts the attempts
+    "django.contrib.auth.backends.ModelBackend",
+]
+
 THROTTLES = env.bool("THROTTLES", default=True)
 """False: nothing is counted, logins neither. `make up` and the tests run so: all their requests
 come from one address."""
@@ -25,3 +30,8 @@ THROTTLE_ADDRESS_READS_PER_SECOND = env.int("THROTTLE_ADDRESS_READS_PER_SECOND",
 THROTTLE_ADDRESS_ORDERS_PER_SECOND = env.int("THROTTLE_ADDRESS_ORDERS_PER_SECOND", default=100)
 THROTTLE_BURST_SECONDS = env.int("THROTTLE_BURST_SECONDS", default=2)
 """How many seconds' worth of a limit may come at once, after a pause."""
+
+LOGIN_ATTEMPTS = env.int("LOGIN_ATTEMPTS", default=5)
+"""How often in a row one name may be tried from one address; 0: no limit."""
+LOGIN_ATTEMPT_SECONDS = env.int("LOGIN_ATTEMPT_SECONDS", default=60)
+"""After so long there is one more attempt."""
