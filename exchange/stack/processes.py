@@ -61,6 +61,7 @@ def _web(service: str, *, port: int, bind: str) -> Process:
             *("--limit-request-field_size", "8190"),
             *("--timeout", "30", "--keep-alive", "5"),
             *("--graceful-timeout", str(STOP_SECONDS - 5)),
+            *("--logger-class", "exchange.gunicorn_log.RedactingLogger"),
             "--no-control-socket",  # it would be the same file for all three
         ),
         environment={"PROCESS_NAME": service, "EXCHANGE_SERVICE": service},
