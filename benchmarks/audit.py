@@ -101,10 +101,8 @@ DROP TABLE movement;
 
 def fill(orders: int) -> None:
     """Make users, markets, orders, trades, ledger and balances that belong together."""
-    from django.core.management import call_command
     from django.db import connection
 
-    call_command("migrate", verbosity=0)
     with connection.cursor() as cursor:
         cursor.execute("SET transaction_timeout = 0; SET work_mem = '512MB'")
         for step in (FILL, LEDGER):
@@ -161,6 +159,9 @@ def main() -> None:
             import django
 
             django.setup()
+            from django.core.management import call_command
+
+            call_command("migrate", verbosity=0)
             if not filled:
                 started = perf_counter()
                 fill(arguments.orders)
