@@ -44,9 +44,15 @@ class ExchangeThrottle(BaseThrottle):
     def allow_request(self, request: Request, view: "APIView") -> bool:  # noqa: ARG002
         """Return True, or raise: so the answer can name the limit.
 
+        A service credential is not counted: it acts for all users, only a superuser makes it, and
+        it has to count its users itself.
+
         Raises:
             RateLimitedError: a limit is used up.
         """
+        if getattr(request.auth, "may_act_for_users", False):
+            setattr(request._request, _VERDICT, None)
+            return True
         verdict = charge(
             request._request,
             user_id=request.user.pk if request.user else None,
@@ -71,7 +77,8 @@ class RateLimitMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self._get_response(request)
         verdict: Verdict | None = getattr(request, _VERDICT, None)
-        if verdict is None and response.status_code >= 400:
+        came_to_a_view = hasattr(request, _VERDICT)
+        if not came_to_a_view and response.status_code >= 400 and response.status_code != 429:
             verdict = charge(request)
             if verdict is not None and not verdict.allowed:
                 response = _too_many(verdict)
@@ -85,9 +92,7 @@ class RateLimitMiddleware:
 def charge(request: HttpRequest, *, user_id: Any = None, key_id: Any = None) -> Verdict | None:
     """Count a request against its limits, and remember the verdict; None without limits."""
     limits = limits_of(request, user_id=user_id, key_id=key_id)
-    if not limits:
-        return None
-    verdict = buckets().charge(limits)
+    verdict = buckets().charge(limits) if limits else None
     setattr(request, _VERDICT, verdict)
     return verdict
 

@@ -1,18 +1,21 @@
 """What every Django project sets: apps, middleware, URLs, templates, secrets."""
 
+import os
 from pathlib import Path
 
 import environ
 
 import exchange.money  # noqa: F401 - exact decimals before anything computes
+from exchange.settings.production import DEVELOPMENT_KEY, insist_on_production
 
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 PRODUCTION = env.str("EXCHANGE_ENV", default="development") == "production"
+if PRODUCTION:
+    insist_on_production(os.environ)
 
 DEBUG = env.bool("DJANGO_DEBUG", default=not PRODUCTION)
-DEVELOPMENT_KEY = "development-only"
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="" if PRODUCTION else DEVELOPMENT_KEY)
 ALLOWED_HOSTS = env.list(
     "DJANGO_ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"]

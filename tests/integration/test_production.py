@@ -12,7 +12,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from exchange.content_policy import FOR_PEOPLE, FOR_PROGRAMS
-from exchange.settings.security import production_problems
+from exchange.settings.production import production_problems
 from exchange.stack.processes import Process, exchange_processes
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -147,6 +147,13 @@ def test_each_api_key_is_counted_and_all_keys_of_a_user_together(settings: Setti
     assert [allowed(2), allowed(2)] == [True, False]
 
 
+def test_a_service_credential_is_not_counted(settings: Settings) -> None:
+    allow(settings, key_reads=1, user_reads=1, address_reads=1)
+    request = as_key(1, 1)
+    request.auth = SimpleNamespace(pk=1, may_act_for_users=True)
+    assert all(ExchangeThrottle().allow_request(request, None) for _ in range(5))  # type: ignore[arg-type]
+
+
 def test_every_limit_that_applies_is_charged_at_once(settings: Settings) -> None:
     allow(settings, user_reads=1, key_reads=2, address_reads=3)
     request = RequestFactory().get("/markets")
