@@ -89,7 +89,7 @@ CREATE UNLOGGED TABLE movement AS
 INSERT INTO balances_ledgerentry (user_id, asset_id, kind, available_change, held_change,
     available_after, held_after, order_id, trade_id, note, created_at)
   SELECT user_id, asset_id, kind, a, h, sum(a) OVER earlier, sum(h) OVER earlier, order_id,
-    trade_id, '', now()
+    trade_id, CASE kind WHEN 'deposit' THEN 'seed' ELSE '' END, now()
   FROM movement
   WINDOW earlier AS (PARTITION BY user_id, asset_id ORDER BY place, step)
   ORDER BY place, step;
