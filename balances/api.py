@@ -10,6 +10,8 @@ from rest_framework.views import APIView
 
 from balances import selectors
 from balances.services import UnknownUserError
+from exchange.access.requester import may_touch
+from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
 from exchange.money import format_amount
 
@@ -37,12 +39,19 @@ class BalanceView(APIView):
     @extend_schema(
         summary="A user's balances",
         description="Decimal strings by asset. The header `X-Balance-Source` says whether the "
-        "cache or the database answered; the values are the same.",
-        responses={200: OpenApiResponse(BalanceAnswer), 404: ErrorBody, 503: ErrorBody},
+        "cache or the database answered; the values are the same. Somebody else's are 404, as if "
+        "there were no such user.",
+        responses={
+            200: OpenApiResponse(BalanceAnswer),
+            404: ErrorBody,
+            503: ErrorBody,
+            **LOCKED,
+        },
         tags=["balances"],
     )
-    def get(self, request: Request, user_id: int) -> Response:  # noqa: ARG002
-        found = selectors.get_balances(user_id=user_id)
+    def get(self, request: Request, user_id: int) -> Response:
+        may_see = may_touch(request, user_id, "balances.view_balance")
+        found = selectors.get_balances(user_id=user_id) if may_see else None
         if found is None:
             raise UserNotFoundError(f"There is no user {user_id}.")
         balances = {

@@ -20,6 +20,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from balances.admin import BalanceInline
 from balances.models import LedgerEntry
 from exchange import admin_transfers as transfers
+from exchange.access import admin as api_keys_admin  # noqa: F401 - registers the page of API keys
 from exchange.admin_base import OperatorAdmin, by_number, by_text, by_user
 from exchange.admin_columns import admin_url, time_column
 from exchange.models import User

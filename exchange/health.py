@@ -14,6 +14,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from django_redis import get_redis_connection
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -64,6 +65,7 @@ class LiveView(APIView):
     """Whether this process answers."""
 
     authentication_classes = ()
+    permission_classes = (AllowAny,)
 
     @extend_schema(summary="Is the process alive?", responses=LiveAnswer, tags=["health"])
     def get(self, request: Request) -> Response:  # noqa: ARG002
@@ -74,6 +76,7 @@ class ReadyView(APIView):
     """Whether an order placed now would be accepted, matched and settled."""
 
     authentication_classes = ()
+    permission_classes = (AllowAny,)
 
     @extend_schema(
         summary="Is the system ready?",

@@ -1,7 +1,77 @@
-"""The exchange's own user model, so that it can grow without a painful migration."""
+"""The exchange's own user model, so that it can grow without a painful migration; and API keys."""
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
 
 
 class User(AbstractUser):
     """A trader, an operator, or both. Balances and orders refer to it by `id`."""
+
+
+class ApiKey(models.Model):
+    """What a program signs its requests with, for its owner.
+
+    `public_id` is sent with each request, `sealed_secret` is the encrypted secret. With
+    `may_act_for_users` it is a service credential: it acts for any user. It is never deleted,
+    only revoked.
+    """
+
+    MAX_NETWORKS = 20
+
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="api_keys", db_index=False
+    )
+    name = models.CharField(max_length=50)
+    public_id = models.CharField(max_length=27, unique=True)
+    sealed_secret = models.CharField(max_length=500)
+    may_read = models.BooleanField()
+    may_trade = models.BooleanField()
+    may_act_for_users = models.BooleanField(default=False)
+    allowed_networks = ArrayField(
+        models.CharField(max_length=49),
+        default=list,
+        blank=True,
+        help_text="CIDR; empty: from anywhere.",
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "API key"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(may_read=True) | Q(may_trade=True), name="api_key_may_something"
+            ),
+            models.CheckConstraint(
+                condition=Q(public_id__regex=r"^ek_[0-9a-f]{24}$"), name="api_key_public_id_form"
+            ),
+            models.CheckConstraint(
+                condition=~Q(name="") & ~Q(sealed_secret=""), name="api_key_name_and_secret"
+            ),
+            models.CheckConstraint(
+                condition=Q(allowed_networks__len__lte=20), name="api_key_networks_bounded"
+            ),
+            models.CheckConstraint(
+                condition=Q(revoked_at__isnull=True) | Q(revoked_at__gte=F("created_at")),
+                name="api_key_revoked_after_creation",
+            ),
+        ]
+        indexes = [models.Index(fields=["owner", "-id"], name="api_key_by_owner")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.public_id})"
+
+    @property
+    def scopes(self) -> list[str]:
+        """What it may do, by name."""
+        granted = {
+            "read": self.may_read,
+            "trade": self.may_trade,
+            "act_for_users": self.may_act_for_users,
+        }
+        return [name for name, is_granted in granted.items() if is_granted]

@@ -6,12 +6,14 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
+from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from balances.models import Trade
 from balances.selectors import list_trades
+from exchange.access.schema import PUBLIC
 from exchange.api.errors import ErrorBody
 from exchange.api.fields import AmountField, WholeNumberField
 from exchange.api.pagination import BySymbol, ByTradeId
@@ -78,13 +80,14 @@ class TradeOutput(serializers.ModelSerializer[Trade]):
 class MarketListView(GenericAPIView[Market]):
     """All markets with their rules and states."""
 
+    permission_classes = (AllowAny,)
     serializer_class = MarketOutput
     pagination_class = BySymbol
     queryset = Market.objects.none()
 
     @extend_schema(
         summary="List markets",
-        responses={200: MarketOutput(many=True), 400: ErrorBody, 503: ErrorBody},
+        responses={200: MarketOutput(many=True), 400: ErrorBody, 503: ErrorBody, **PUBLIC},
         tags=["market data"],
     )
     def get(self, request: Request) -> Response:  # noqa: ARG002
@@ -100,10 +103,12 @@ _SYMBOL = OpenApiParameter("symbol", str, OpenApiParameter.PATH, description="AD
 class BookView(APIView):
     """The order book of a market, by price level."""
 
+    permission_classes = (AllowAny,)
+
     @extend_schema(
         summary="A market's order book",
         parameters=[_SYMBOL, BookQuery],
-        responses={200: BookOutput, 400: ErrorBody, 404: ErrorBody, 503: ErrorBody},
+        responses={200: BookOutput, 400: ErrorBody, 404: ErrorBody, 503: ErrorBody, **PUBLIC},
         tags=["market data"],
     )
     def get(self, request: Request, symbol: str) -> Response:
@@ -121,6 +126,7 @@ class BookView(APIView):
 class TradeListView(GenericAPIView[Trade]):
     """A market's trades, the newest first."""
 
+    permission_classes = (AllowAny,)
     serializer_class = TradeOutput
     pagination_class = ByTradeId
     queryset = Trade.objects.none()
@@ -133,6 +139,7 @@ class TradeListView(GenericAPIView[Trade]):
             400: ErrorBody,
             404: ErrorBody,
             503: ErrorBody,
+            **PUBLIC,
         },
         tags=["market data"],
     )

@@ -9,6 +9,8 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from exchange.access.requester import confined_to, listed_user, meant_user, own_id_of_order
+from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
 from exchange.api.fields import AmountField, AmountInputField, NameField, WholeNumberField
 from exchange.middleware import current_request_id
@@ -38,7 +40,13 @@ class OrderInput(serializers.Serializer[Any]):
     `client_order_id`.
     """
 
-    user_id = WholeNumberField(min_value=1, max_value=2**63 - 1)
+    user_id = WholeNumberField(
+        min_value=1,
+        max_value=2**63 - 1,
+        required=False,
+        help_text="Your own if not given. That of somebody else is for staff and for service "
+        "credentials.",
+    )
     market = serializers.CharField(
         max_length=21, trim_whitespace=False, required=False, help_text="For example ADA-USDT."
     )
@@ -73,7 +81,7 @@ class OrderInput(serializers.Serializer[Any]):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         return {
-            "user_id": attrs["user_id"],
+            "user_id": attrs.get("user_id"),
             "market": self._market(attrs),
             "market_named_by": "market" if "market" in attrs else "asset",
             "side": self._side(attrs),
@@ -164,19 +172,26 @@ class OrderListView(GenericAPIView[Order]):
     @extend_schema(
         summary="List orders",
         parameters=[OrderFilter],
-        responses={200: OrderOutput(many=True), 400: ErrorBody, 503: ErrorBody},
+        description="Your own; staff and service credentials may ask for those of any "
+        "`user_id`, or, without one, of everybody.",
+        responses={200: OrderOutput(many=True), 400: ErrorBody, 503: ErrorBody, **LOCKED},
         tags=["orders"],
     )
     def get(self, request: Request) -> Response:
         wanted = OrderFilter(data=request.query_params)
         wanted.is_valid(raise_exception=True)
-        page = self.paginate_queryset(selectors.list_orders(**wanted.validated_data))
+        asked: dict[str, Any] = wanted.validated_data
+        asked["user_id"] = listed_user(request, asked.get("user_id"), "orders.view_order")
+        found = selectors.list_orders(**asked)
+        page = self.paginate_queryset(found)
         return self.get_paginated_response(OrderOutput(page, many=True).data)
 
     @extend_schema(
         summary="Place an order",
         description="Validates, puts the money on hold and stores the order: it is durable once "
-        "you have the 201. It is matched right after; follow it with GET /orders/{id}.",
+        "you have the 201. It is matched right after; follow it with GET /orders/{id}. A signed "
+        "order without a `client_order_id` gets one that is made from its signature: sent a second "
+        "time, it is still one order.",
         request=OrderInput,
         responses={
             201: OrderOutput,
@@ -186,6 +201,7 @@ class OrderListView(GenericAPIView[Order]):
             415: ErrorBody,
             422: ErrorBody,
             503: ErrorBody,
+            **LOCKED,
         },
         examples=[_SHORT, _FULL],
         tags=["orders"],
@@ -193,7 +209,10 @@ class OrderListView(GenericAPIView[Order]):
     def post(self, request: Request) -> Response:
         order = OrderInput(data=request.data)
         order.is_valid(raise_exception=True)
-        placed = services.place_order(**order.validated_data, request_id=current_request_id())
+        asked: dict[str, Any] = order.validated_data
+        asked["user_id"] = meant_user(request, asked["user_id"], "orders.add_order")
+        asked["client_order_id"] = asked["client_order_id"] or own_id_of_order(request)
+        placed = services.place_order(**asked, request_id=current_request_id())
         return Response(
             OrderOutput(placed.order).data,
             status=201 if placed.created else 200,
@@ -213,11 +232,12 @@ class OrderDetailView(GenericAPIView[Order]):
     @extend_schema(
         summary="Look at an order",
         parameters=[_ORDER_ID],
-        responses={200: OrderOutput, 404: ErrorBody, 503: ErrorBody},
+        responses={200: OrderOutput, 404: ErrorBody, 503: ErrorBody, **LOCKED},
         tags=["orders"],
     )
-    def get(self, request: Request, order_id: int) -> Response:  # noqa: ARG002
-        order = selectors.get_order(order_id=order_id)
+    def get(self, request: Request, order_id: int) -> Response:
+        user_id = confined_to(request, "orders.view_order")
+        order = selectors.get_order(order_id=order_id, user_id=user_id)
         if order is None:
             raise services.OrderNotFoundError(f"There is no order {order_id}.")
         return Response(OrderOutput(order).data)
@@ -229,9 +249,16 @@ class OrderDetailView(GenericAPIView[Order]):
         "may still be filled first.",
         parameters=[_ORDER_ID],
         request=None,
-        responses={202: OrderOutput, 404: ErrorBody, 422: ErrorBody, 503: ErrorBody},
+        responses={
+            202: OrderOutput,
+            404: ErrorBody,
+            422: ErrorBody,
+            503: ErrorBody,
+            **LOCKED,
+        },
         tags=["orders"],
     )
-    def delete(self, request: Request, order_id: int) -> Response:  # noqa: ARG002
-        order = services.request_cancel(order_id=order_id)
+    def delete(self, request: Request, order_id: int) -> Response:
+        user_id = confined_to(request, "orders.change_order")
+        order = services.request_cancel(order_id=order_id, user_id=user_id)
         return Response(OrderOutput(order).data, status=202)

@@ -74,6 +74,9 @@ def book_side(*, market: str, side: str, limit: int) -> list[Level]:
     return [Level(row["price"], row["remaining"]) for row in rows]
 
 
-def get_order(*, order_id: int) -> Order | None:
-    """Return one order, or None."""
-    return Order.objects.filter(pk=order_id).first()
+def get_order(*, order_id: int, user_id: int | None = None) -> Order | None:
+    """Return one order, or None. `user_id`: only an order of this user."""
+    orders = Order.objects.filter(pk=order_id)
+    if user_id is not None:
+        orders = orders.filter(user_id=user_id)
+    return orders.first()

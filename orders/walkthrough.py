@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import requests
+from requests.auth import AuthBase
 
 from exchange.kafka import TRADE_EVENTS, read_topic
 from exchange.records import Execution, decode_trade_event
@@ -21,11 +22,12 @@ FINAL_POLL_SECONDS = 0.02
 
 @dataclass(frozen=True)
 class Services:
-    """Where the three services answer."""
+    """Where the three services answer, and what signs the requests to them."""
 
     balances: str
     orders: str
     matching: str
+    auth: AuthBase | None = None
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ def _place(services: Services, step: Step) -> int:
         "price": step.price,
         "order_type": step.side,
     }
-    answer = requests.post(f"{services.orders}/orders", json=body, timeout=10)
+    answer = requests.post(f"{services.orders}/orders", json=body, auth=services.auth, timeout=10)
     if answer.status_code != 201:
         raise WalkthroughError(f"{step}: {answer.status_code} {answer.text}")
     return int(answer.json()["id"])
@@ -147,7 +149,7 @@ def _place(services: Services, step: Step) -> int:
 def _await_status(services: Services, order_id: int, status: str) -> float:
     started = time.monotonic()
     while True:
-        order = _get(f"{services.orders}/orders/{order_id}")
+        order = _get(services, f"{services.orders}/orders/{order_id}")
         elapsed = time.monotonic() - started
         if order["status"] == status:
             return elapsed
@@ -158,8 +160,10 @@ def _await_status(services: Services, order_id: int, status: str) -> float:
         time.sleep(FINAL_POLL_SECONDS)
 
 
-def _get(url: str) -> dict[str, Any]:
-    answer = requests.get(url, headers={"Accept": "application/json"}, timeout=10)
+def _get(services: Services, url: str) -> dict[str, Any]:
+    answer = requests.get(
+        url, headers={"Accept": "application/json"}, auth=services.auth, timeout=10
+    )
     if answer.status_code != 200:
         raise WalkthroughError(f"GET {url}: {answer.status_code} {answer.text}")
     found: dict[str, Any] = answer.json()
@@ -172,7 +176,7 @@ def _compare_orders(
     for order_id, step, (status, filled) in zip(
         order_ids, walkthrough.steps, walkthrough.orders, strict=True
     ):
-        order = _get(f"{services.orders}/orders/{order_id}")
+        order = _get(services, f"{services.orders}/orders/{order_id}")
         expected = f"{status}, {filled} of {step.quantity}"
         found = f"{order['status']}, {order['filled_quantity']} of {order['quantity']}"
         outcome.lines.append(Line(f"order {order_id}: {step}", expected, found))
@@ -180,7 +184,7 @@ def _compare_orders(
 
 def _compare_balances(walkthrough: Walkthrough, services: Services, outcome: Outcome) -> None:
     for user_id, expected in walkthrough.balances.items():
-        found = _get(f"{services.balances}/balance/{user_id}")["balances"]
+        found = _get(services, f"{services.balances}/balance/{user_id}")["balances"]
         for asset in sorted(expected.keys() | found.keys()):
             for index, kind in enumerate(("available", "held", "total")):
                 outcome.lines.append(

@@ -19,6 +19,12 @@ def django_db_modify_db_settings(servers: dict[str, Server]) -> None:
     """Start the servers before pytest-django makes the test database."""
 
 
+@pytest.fixture(autouse=True)
+def demo_mode(request: pytest.FixtureRequest, settings: Settings) -> None:
+    """Demo mode: a test need not sign in, unless it is about that (`pytestmark = locked`)."""
+    settings.DEMO = request.node.get_closest_marker("locked") is None
+
+
 @pytest.fixture
 def exchange_world(transactional_db: None, settings: Settings) -> Iterator[World]:
     """Assets and markets, user 1 with 1000 USDT, user 2 with 500 ADA, an empty log and cache."""

@@ -13,7 +13,6 @@ from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions, serializers, status
 from rest_framework.response import Response
-from rest_framework.views import exception_handler
 
 logger = structlog.get_logger(__name__)
 
@@ -71,6 +70,9 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
+    # Loading it loads the authentication, which loads this module.
+    from rest_framework.views import exception_handler
+
     response_of_drf = exception_handler(error, context)
     if response_of_drf is None or not isinstance(error, exceptions.APIException):
         return None

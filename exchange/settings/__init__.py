@@ -4,6 +4,7 @@
 readable errors and logs, a known secret key, servers on loopback.
 """
 
+from exchange.settings.access import *
 from exchange.settings.admin import *
 from exchange.settings.api import *
 from exchange.settings.base import *

@@ -28,6 +28,7 @@ UNFOLD = {
     "SITE_HEADER": "Exchange",
     "SITE_SYMBOL": "candlestick_chart",
     "SITE_URL": "/docs",
+    "ENVIRONMENT": "exchange.access.demo.admin_label",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "DASHBOARD_CALLBACK": "exchange.dashboard.dashboard",
@@ -59,6 +60,7 @@ UNFOLD = {
                 "separator": True,
                 "items": [
                     _page("Users", "person", "exchange", "user"),
+                    _page("API keys", "key", "exchange", "apikey"),
                     _page("Balances", "account_balance_wallet", "balances", "balance"),
                     _page("Ledger", "menu_book", "balances", "ledgerentry"),
                 ],

@@ -13,7 +13,7 @@ from environ import Env
 DEVELOPMENT_KEY = "development-only"
 MIN_KEY_LENGTH = 50
 DEVELOPMENT_PASSWORD = "exchange"  # noqa: S105 - to be refused
-_ADDRESSES = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+_GIVEN = ("API_KEY_ENCRYPTION_KEYS", "DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
 
 
 def production_problems(environment: Mapping[str, str]) -> list[str]:
@@ -29,7 +29,7 @@ def production_problems(environment: Mapping[str, str]) -> list[str]:
         problems.append("DJANGO_ALLOWED_HOSTS is missing")
     elif "*" in hosts:
         problems.append("DJANGO_ALLOWED_HOSTS allows every name with *")
-    problems += [f"{name} is missing" for name in _ADDRESSES if not environment.get(name)]
+    problems += [f"{name} is missing" for name in _GIVEN if not environment.get(name)]
     if urlsplit(environment.get("DATABASE_URL", "")).password == DEVELOPMENT_PASSWORD:
         problems.append("DATABASE_URL has the password of development")
     if environment.get("DJANGO_DEBUG", "").strip().lower() in Env.BOOLEAN_TRUE_STRINGS:

@@ -1,11 +1,12 @@
-"""What every service answers: health, schema, documentation."""
+"""What every service answers: sign-in, health, schema, documentation."""
 
-from django.urls import path
+from django.urls import include, path
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 
 from exchange.health import LiveView, ReadyView
 
 urlpatterns = [
+    path("", include("exchange.access.sign_in_urls")),
     path("health/live", LiveView.as_view(), name="health-live"),
     path("health/ready", ReadyView.as_view(), name="health-ready"),
     path("schema", SpectacularAPIView.as_view(), name="schema"),

@@ -6,6 +6,7 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("exchange.urls.common")),
     path("", include("orders.urls")),
+    path("", include("exchange.access.urls")),
     path("admin/", admin.site.urls),
 ]
 

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.views.generic import View
 
+from exchange.access import signatures
 from tests.api import ApiClient, openapi
 from tests.support import World
 
@@ -66,7 +67,7 @@ def test_every_operation_is_in_the_schema_and_no_other() -> None:
     }
     assert documented == _operations()
     assert ("post", "/orders") in documented
-    assert len(documented) == 10
+    assert len(documented) == 13
 
 
 def test_every_operation_says_what_it_is() -> None:
@@ -79,14 +80,17 @@ def test_every_operation_says_what_it_is() -> None:
 @pytest.mark.parametrize(
     ("method", "path", "statuses"),
     [
-        ("post", "/orders", {"200", "201", "400", "413", "415", "422", "503"}),
-        ("get", "/orders", {"200", "400", "503"}),
-        ("get", "/orders/{order_id}", {"200", "404", "503"}),
-        ("delete", "/orders/{order_id}", {"202", "404", "422", "503"}),
-        ("get", "/balance/{user_id}", {"200", "404", "503"}),
-        ("get", "/markets", {"200", "400", "503"}),
-        ("get", "/markets/{symbol}/book", {"200", "400", "404", "503"}),
-        ("get", "/markets/{symbol}/trades", {"200", "400", "404", "503"}),
+        ("post", "/orders", {"200", "201", "400", "401", "403", "413", "415", "422", "503"}),
+        ("get", "/orders", {"200", "400", "401", "403", "503"}),
+        ("get", "/orders/{order_id}", {"200", "401", "403", "404", "503"}),
+        ("delete", "/orders/{order_id}", {"202", "401", "403", "404", "422", "503"}),
+        ("get", "/balance/{user_id}", {"200", "401", "403", "404", "503"}),
+        ("get", "/api-keys", {"200", "400", "401", "403", "503"}),
+        ("post", "/api-keys", {"201", "400", "401", "403", "413", "415", "422", "503"}),
+        ("delete", "/api-keys/{api_key_id}", {"200", "401", "403", "404", "503"}),
+        ("get", "/markets", {"200", "400", "401", "503"}),
+        ("get", "/markets/{symbol}/book", {"200", "400", "401", "404", "503"}),
+        ("get", "/markets/{symbol}/trades", {"200", "400", "401", "404", "503"}),
         ("get", "/health/live", {"200"}),
         ("get", "/health/ready", {"200", "503"}),
     ],
@@ -95,6 +99,29 @@ def test_the_statuses_of_every_operation_are_documented(
     method: str, path: str, statuses: set[str]
 ) -> None:
     assert set(openapi()["paths"][path][method]["responses"]) >= statuses
+
+
+@pytest.mark.parametrize(
+    ("path", "method"),
+    [(path, method) for path, operations in openapi()["paths"].items() for method in operations],
+)
+def test_every_operation_says_how_to_authenticate(path: str, method: str) -> None:
+    signed: dict[str, list[str]] = {"apiKey": [], "apiKeyTimestamp": [], "apiKeySignature": []}
+    signed_in: dict[str, list[str]] = {"session": []}
+    security = openapi()["paths"][path][method].get("security", [{}])
+    if path.startswith("/health/"):
+        assert security == [{}]
+    elif path.startswith("/markets"):
+        assert security == [signed, signed_in, {}]
+    else:
+        assert security == [signed, signed_in]
+
+
+def test_the_schema_says_how_to_sign() -> None:
+    schemes = openapi()["components"]["securitySchemes"]
+    names = {scheme["name"] for scheme in schemes.values()}
+    assert names == {"X-Api-Key", "X-Api-Timestamp", "X-Api-Signature", "sessionid"}
+    assert signatures.HOW_TO_SIGN in openapi()["info"]["description"]
 
 
 def test_the_examples_of_an_order_are_what_the_service_takes(api: ApiClient) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.test import Client
 from pytest_django import Settings
 
@@ -24,6 +25,7 @@ GOOD = {
     "DATABASE_URL": "postgres://exchange:not-the-usual-one@127.0.0.1:1/exchange",
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+    "API_KEY_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
 }
 PROCESSES = exchange_processes(
     ports=dict.fromkeys(("balances", "orders", "matching"), 0), schedule=Path("/nowhere/beat")
@@ -56,6 +58,7 @@ def run(*argv: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
         ({"DJANGO_ALLOWED_HOSTS": "a.example.org, *"}, "allows every name"),
         ({"DATABASE_URL": ""}, "DATABASE_URL is missing"),
         ({"REDIS_URL": ""}, "REDIS_URL is missing"),
+        ({"API_KEY_ENCRYPTION_KEYS": ""}, "API_KEY_ENCRYPTION_KEYS is missing"),
         ({"KAFKA_BOOTSTRAP_SERVERS": ""}, "KAFKA_BOOTSTRAP_SERVERS is missing"),
         ({"DATABASE_URL": "postgres://exchange:exchange@db/x"}, "password of development"),
         ({"DJANGO_DEBUG": "True"}, "DJANGO_DEBUG is on"),

@@ -30,6 +30,7 @@ class Command(BaseCommand):
         if options["users"]:
             self._seed_users(options["users"])
         self.stdout.write("seeded: assets, markets, user 1 (1000 USDT), user 2 (500 ADA)")
+        self.stdout.write("to sign in at /login as user 1: first manage.py changepassword user1")
         password = seeding.seed_operator()
         if password is not None:
             self.stdout.write(f"admin login (shown once): admin / {password}")

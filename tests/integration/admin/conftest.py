@@ -6,6 +6,7 @@ from django.test import Client
 from django.utils import timezone
 
 from balances.models import CacheTrust, LogEpoch, MarketHalt, PastHalt
+from exchange.access.keys import create_api_key
 from exchange.models import User
 from orders.models import Market
 from tests.support import World
@@ -19,6 +20,7 @@ def operator(exchange_world: World) -> Client:
     exchange_world.place(2, "sell", 4, "1.9", client_order_id="mine-1")
     exchange_world.pump()
     Group.objects.create(name="readers")
+    create_api_key(owner_id=1, name="bot", scopes=["read"])
     CacheTrust.objects.get_or_create(pk=1)
     market, epoch = Market.objects.get(pk="BTC-USDT"), LogEpoch.objects.get()
     MarketHalt.objects.create(market=market, epoch=epoch, offset=7, reason="a gap")

@@ -25,7 +25,7 @@ from balances.services import deposit
 from exchange.admin_base import BoundedPaginator
 from exchange.admin_columns import admin_url
 from exchange.kafka import partition_for
-from exchange.models import User
+from exchange.models import ApiKey, User
 from orders.models import Asset, Market, Order
 from tests.integration.admin.support import text_of
 from tests.support import World
@@ -47,7 +47,7 @@ OURS = [
 READ_ONLY = [
     Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
 ]  # fmt: skip
-REGISTERED = [*OURS, CacheTrust, User, Group]
+REGISTERED = [*OURS, CacheTrust, User, Group, ApiKey]
 
 
 def test_every_model_has_its_page() -> None:

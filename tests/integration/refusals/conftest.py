@@ -29,7 +29,7 @@ def lasting_world(transactional_db: None) -> Iterator[World]:
     from exchange.kafka import Log
 
     prefix = f"lasting{next(_numbers)}-"
-    with override_settings(KAFKA_TOPIC_PREFIX=prefix), Log() as log:
+    with override_settings(KAFKA_TOPIC_PREFIX=prefix, DEMO=True), Log() as log:
         get_redis_connection("default").flushdb()
         log.create_topics()
         world = World()

@@ -36,8 +36,8 @@ def test_a_body_that_is_not_json_is_refused(refusing: ApiClient, body: str | byt
         ("1.9", "invalid", None),
         ("true", "invalid", None),
         ("null", "required", None),
-        ("{}", "required", "user_id"),
-        ("", "required", "user_id"),
+        ("{}", "required", "quantity"),
+        ("", "required", "quantity"),
         ("[" * 16 + "]" * 16, "invalid", None),
     ],
 )

@@ -1,0 +1,41 @@
+"""Demo mode: without credentials, a request from this machine may act for any user.
+
+For the walk-through of the README. `exchange.settings.access` refuses to start with it outside of
+development; here it is kept to this machine.
+"""
+
+from ipaddress import ip_address
+from typing import Any
+
+import structlog
+from django.conf import settings
+from django.http import HttpRequest
+
+from exchange.access.authentication import carries_credentials
+from exchange.api.client_address import client_address
+
+logger = structlog.get_logger(__name__)
+
+_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip")
+"""What proxies add: behind one, every request seems to come from this machine."""
+
+
+def is_demo_request(request: HttpRequest) -> bool:
+    """Return whether demo mode lets a request in that nobody has signed in for."""
+    return (
+        settings.DEMO
+        and not carries_credentials(request)
+        and not any(name in request.headers for name in _FORWARDED)
+        and ip_address(client_address(request)).is_loopback
+    )
+
+
+def warn_of_demo() -> None:
+    """Say at the start of a web process that its doors are open."""
+    if settings.DEMO:
+        logger.warning("demo_mode", meaning="from this machine anybody may act for any user")
+
+
+def admin_label(request: HttpRequest) -> Any:  # noqa: ARG001 - the interface of unfold
+    """Return the label that the admin shows at the top of each page, if any."""
+    return ["Demo mode: the API needs no sign-in", "danger"] if settings.DEMO else None

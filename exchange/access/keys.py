@@ -1,0 +1,195 @@
+"""API keys: made, revoked, used. The only code that writes them.
+
+A secret leaves this module once, when its key is made. It must never be logged or shown again.
+"""
+
+import ipaddress
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+import structlog
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from exchange.access.sealing import seal, unseal
+from exchange.api.errors import ClientError
+from exchange.models import ApiKey, User
+
+logger = structlog.get_logger(__name__)
+
+Scope = Literal["read", "trade"]
+MAX_ACTIVE_KEYS = 30
+USE_NOTED_EVERY = timedelta(minutes=1)
+
+
+class TooManyApiKeysError(ClientError):
+    code = "too_many_api_keys"
+
+
+class InvalidNetworkError(ClientError):
+    code = "invalid_network"
+    field = "allowed_networks"
+
+
+class ApiKeyNotFoundError(ClientError):
+    code = "unknown_api_key"
+    field = "api_key_id"
+    http_status = 404
+
+
+@dataclass(frozen=True)
+class NewApiKey:
+    """A key that was just made, and its secret, for the only time."""
+
+    key: ApiKey
+    secret: str
+
+
+def create_api_key(
+    *,
+    owner_id: int,
+    name: str,
+    scopes: Collection[Scope],
+    allowed_networks: Sequence[str] = (),
+) -> NewApiKey:
+    """Make a key with which a program acts for its owner, and for nobody else.
+
+    Raises:
+        TooManyApiKeysError: the owner has `MAX_ACTIVE_KEYS` that are not revoked.
+        InvalidNetworkError: an entry of `allowed_networks` is no network.
+    """
+    networks = _networks(allowed_networks)
+    with transaction.atomic():
+        # One after the other for each owner, or two at once would both be the last one allowed.
+        User.objects.select_for_update().get(pk=owner_id)
+        if ApiKey.objects.filter(owner_id=owner_id, revoked_at=None).count() >= MAX_ACTIVE_KEYS:
+            raise TooManyApiKeysError(
+                f"You have {MAX_ACTIVE_KEYS} API keys. Revoke one that you do not need any more."
+            )
+        return _create(owner_id, name, scopes, networks, actor_id=owner_id)
+
+
+def create_service_credential(
+    *,
+    owner_id: int,
+    name: str,
+    scopes: Collection[Scope],
+    allowed_networks: Sequence[str] = (),
+    actor_id: int | None,
+) -> NewApiKey:
+    """Make a key that may act for any user. Who may do that is for the caller to check.
+
+    `actor_id`: the operator who makes it, or None for a command.
+
+    Raises:
+        InvalidNetworkError: an entry of `allowed_networks` is no network.
+    """
+    networks = _networks(allowed_networks)
+    return _create(owner_id, name, scopes, networks, actor_id=actor_id, may_act_for_users=True)
+
+
+def revoke_api_key(*, api_key_id: int, owner_id: int | None = None, actor_id: int | None) -> ApiKey:
+    """End a key for good, at once. To ask again is harmless. `owner_id`: only a key of this user.
+
+    Raises:
+        ApiKeyNotFoundError: there is no such key.
+    """
+    keys = ApiKey.objects.filter(pk=api_key_id)
+    if owner_id is not None:
+        keys = keys.filter(owner_id=owner_id)
+    is_new = keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+    key = keys.first()
+    if key is None:
+        raise ApiKeyNotFoundError(f"There is no API key {api_key_id}.")
+    if is_new:
+        logger.info("api_key_revoked", api_key=key.public_id, actor_id=actor_id)
+    return key
+
+
+def list_api_keys(*, owner_id: int) -> QuerySet[ApiKey]:
+    """Return a user's keys, the newest first, the revoked ones too."""
+    return ApiKey.objects.filter(owner_id=owner_id).order_by("-id")
+
+
+def find_api_key(*, public_id: str) -> ApiKey | None:
+    """Return a key with its owner, in one query, or None."""
+    return ApiKey.objects.select_related("owner").filter(public_id=public_id).first()
+
+
+def note_use(key: ApiKey) -> None:
+    """Write down that a key was used now, unless that was done less than a minute ago."""
+    now = timezone.now()
+    long_ago = now - USE_NOTED_EVERY
+    if key.last_used_at is None or key.last_used_at <= long_ago:
+        ApiKey.objects.filter(
+            Q(last_used_at=None) | Q(last_used_at__lte=long_ago), pk=key.pk
+        ).update(last_used_at=now)
+
+
+def is_allowed_from(key: ApiKey, address: str) -> bool:
+    """Return whether the key may be used from this IP address."""
+    if not key.allowed_networks:
+        return True
+    client = ipaddress.ip_address(address)
+    return any(client in ipaddress.ip_network(network) for network in key.allowed_networks)
+
+
+def reencrypt_secrets() -> int:
+    """Encrypt every secret with the first of the encryption keys; return how many there are.
+
+    Raises:
+        UnsealableError: none of the keys fits a secret. Nothing is changed then.
+    """
+    count = 0
+    with transaction.atomic():
+        for pk, sealed in ApiKey.objects.select_for_update().values_list("pk", "sealed_secret"):
+            ApiKey.objects.filter(pk=pk).update(sealed_secret=seal(unseal(sealed)))
+            count += 1
+    return count
+
+
+def _create(
+    owner_id: int,
+    name: str,
+    scopes: Collection[Scope],
+    networks: list[str],
+    *,
+    actor_id: int | None,
+    may_act_for_users: bool = False,
+) -> NewApiKey:
+    secret = secrets.token_urlsafe(32)
+    key = ApiKey.objects.create(
+        owner_id=owner_id,
+        name=name,
+        public_id=f"ek_{secrets.token_hex(12)}",
+        sealed_secret=seal(secret),
+        may_read="read" in scopes,
+        may_trade="trade" in scopes,
+        may_act_for_users=may_act_for_users,
+        allowed_networks=networks,
+    )
+    logger.info(
+        "api_key_created",
+        api_key=key.public_id,
+        owner_id=owner_id,
+        actor_id=actor_id,
+        scopes=key.scopes,
+        allowed_networks=networks,
+    )
+    return NewApiKey(key, secret)
+
+
+def _networks(texts: Sequence[str]) -> list[str]:
+    """Return the networks as they are usually written; a single address is a network, too."""
+    if len(texts) > ApiKey.MAX_NETWORKS:
+        raise InvalidNetworkError(f"Give at most {ApiKey.MAX_NETWORKS} networks.")
+    try:
+        return [str(ipaddress.ip_network(text)) for text in texts]
+    except ValueError as error:
+        raise InvalidNetworkError(
+            "Give networks as 203.0.113.0/24 or 2001:db8::/32, with no bit set after the prefix."
+        ) from error
