@@ -17,6 +17,10 @@ def test_both_walkthroughs_agree_to_the_last_digit(exchange: Exchange) -> None:
     printed = exchange.manage("walkthrough", "--yes", *options)
     assert "Everything agrees, to the last digit." in printed
     assert exchange.differences() == []
+    keys = exchange.query(
+        "SELECT name, last_used_at IS NOT NULL, revoked_at IS NOT NULL FROM exchange_apikey"
+    )
+    assert keys == [("walkthrough", True, True)]
 
 
 def test_each_service_answers_for_itself(exchange: Exchange) -> None:
