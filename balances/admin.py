@@ -7,6 +7,8 @@ page (`exchange.admin`).
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -56,6 +58,25 @@ class LedgerOfOrder(PickedFilter):
     title = "order"
     parameter_name = "order"
     fields = ("order_id",)
+
+
+class Transfers(SimpleListFilter):
+    """What came in and went out: who did it, when and why."""
+
+    title = "what"
+    parameter_name = "what"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:  # noqa: ARG002
+        return [("transfers", "deposits and withdrawals")]
+
+    def queryset(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[LedgerEntry],
+    ) -> QuerySet[LedgerEntry]:
+        if self.value() != "transfers":
+            return queryset
+        return queryset.filter(kind__in=[LedgerEntry.Kind.DEPOSIT, LedgerEntry.Kind.WITHDRAWAL])
 
 
 class TradesOfOrder(PickedFilter):
@@ -124,7 +145,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         time_column("created_at"),
     ]
     list_select_related = ["user", "actor"]
-    list_filter = [PickedUser, LedgerOfOrder, "kind", "asset", "created_at"]
+    list_filter = [PickedUser, LedgerOfOrder, Transfers, "kind", "asset", "created_at"]
     sortable_by = ["id"]
     search_fields = ["id"]
     search_help_text = "Username, order id, entry id, whole note"

@@ -45,6 +45,12 @@ class Balance(models.Model):
         return total
 
 
+SEED_NOTE = "seed"
+SYSTEM_NOTE = "system"
+"""A deposit or withdrawal by nobody was made by the seed or by the exchange: its note is one of
+these, or begins with one and a colon."""
+
+
 class LedgerEntry(models.Model):
     """One movement of one balance: by how much, what it was after, and why. Never changed."""
 
@@ -76,7 +82,7 @@ class LedgerEntry(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="Who deposited or withdrew on the user's behalf.",
+        help_text="Who deposited or withdrew on the user's behalf; nobody: the note says system.",
     )
     note = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -102,10 +108,25 @@ class LedgerEntry(models.Model):
                 condition=~Q(kind__in=["deposit", "withdrawal"]) | Q(held_change=0),
                 name="ledger_transfer_is_available",
             ),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["deposit", "withdrawal"]) | Q(note__regex=r"\S"),
+                name="ledger_transfer_says_why",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["deposit", "withdrawal"])
+                | Q(actor__isnull=False)
+                | Q(note__regex=r"^(seed|system)(:|$)"),
+                name="ledger_transfer_says_who",
+            ),
         ]
         indexes = [
             models.Index(fields=["user", "asset", "-id"], name="ledger_by_balance"),
             models.Index(fields=["order"], name="ledger_by_order"),
+            models.Index(
+                fields=["-id"],
+                condition=Q(kind__in=["deposit", "withdrawal"]),
+                name="ledger_transfers",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,6 +10,7 @@ from balances.cache import CachedBalance
 from balances.changes import change_balances
 from balances.ledger import ZERO, Movement, apply_movements
 from balances.locks import Delta, add_to_balances, balance_and_ledger
+from balances.models import SEED_NOTE, SYSTEM_NOTE
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
 from orders.models import Asset
@@ -36,12 +37,20 @@ class InvalidAmountError(ClientError):
     field = "amount"
 
 
+class MissingNoteError(ClientError):
+    code = "note_required"
+    field = "note"
+
+
 def deposit(
     *, user_id: int, asset: str, amount: Decimal, actor_id: int | None = None, note: str = ""
 ) -> None:
     """Credit `amount` of `asset` to a user's available balance, with a ledger entry.
 
+    `note` says why. Without an actor it is the exchange itself that does it, and the note says so.
+
     Raises:
+        MissingNoteError: somebody does it, and does not say why.
         UnknownUserError, UnknownAssetError: there is no such user or asset.
         InvalidAmountError: not positive, or more precise than the asset.
     """
@@ -53,7 +62,10 @@ def withdraw(
 ) -> None:
     """Debit `amount` of `asset` from a user's available balance, with a ledger entry.
 
+    `note` and actor: as for a deposit.
+
     Raises:
+        MissingNoteError: somebody does it, and does not say why.
         UnknownUserError, UnknownAssetError: there is no such user or asset.
         InvalidAmountError: not positive, or more precise than the asset.
         InsufficientBalanceError: less than `amount` is available.
@@ -110,9 +122,32 @@ def _transfer(
         raise InvalidAmountError("The amount must be greater than zero, and not beyond reason.")
     if amount % (Decimal(10) ** -known.decimals):
         raise InvalidAmountError(f"{asset} has {known.decimals} decimals: use no more digits.")
+    reason = _reason(actor_id, note)
     signed = amount if kind == "deposit" else -amount
-    movement = Movement(user_id, asset, kind, signed, ZERO, None, None, actor_id, note)
+    movement = Movement(user_id, asset, kind, signed, ZERO, None, None, actor_id, reason)
     change_balances(lambda: (None, _apply_or_refuse(movement, amount)))
+    logger.info(
+        "transfer_made",
+        kind=kind,
+        actor_id=actor_id,
+        user_id=user_id,
+        asset=asset,
+        amount=format_amount(amount),
+        note=reason,
+    )
+
+
+def _reason(actor_id: int | None, note: str) -> str:
+    """Return the note for the ledger, which wants to know who and why (`LedgerEntry`)."""
+    if actor_id is not None:
+        if not note.strip():
+            raise MissingNoteError("Say why: the note stays in the ledger.")
+        return note
+    if note in ("", SYSTEM_NOTE, SEED_NOTE) or note.startswith(
+        (f"{SYSTEM_NOTE}:", f"{SEED_NOTE}:")
+    ):
+        return note or SYSTEM_NOTE
+    return f"{SYSTEM_NOTE}: {note}"
 
 
 def _require_asset(asset: str) -> Asset:

@@ -34,13 +34,14 @@ INSERT INTO orders_asset (symbol, name, decimals)
   SELECT symbol, '', 8 FROM unnest(ARRAY['USDT', 'C0', 'C1', 'C2', 'C3']) symbol;
 INSERT INTO orders_market (symbol, base_id, quote_id, tick_size, lot_size, state, state_reason)
   SELECT 'C' || m || '-USDT', 'C' || m, 'USDT', 0.01, 1, 'open', '' FROM generate_series(0, 3) m;
-INSERT INTO balances_logepoch (number, order_topic_id, trade_topic_id, reason, started_at)
-  VALUES (1, 'x', 'y', 'benchmark', now());
+INSERT INTO balances_logepoch (number, order_topic_id, trade_topic_id, reason, is_new_log,
+    begin_offsets, started_at)
+  VALUES (1, 'x', 'y', 'benchmark', true, '{{}}', now());
 INSERT INTO balances_checkpoint (partition, epoch_id, "offset", halted_reason, updated_at)
   SELECT partition, 1, {groups} * 5, '', now() FROM generate_series(0, 3) partition;
 INSERT INTO orders_order (id, user_id, market_id, side, order_type, time_in_force, price, quantity,
     filled_quantity, filled_quote, status, reason, request_id, epoch, "offset", created_at,
-    finished_at)
+    finished_at, finished_epoch)
   SELECT g * 5 + j + 1, (g * 7 + j * 13) % {users} + 1, 'C' || g % 4 || '-USDT',
     CASE j WHEN 0 THEN 'sell' ELSE 'buy' END, 'limit', 'gtc',
     p + CASE WHEN j > 2 THEN 0.05 ELSE 0 END,
@@ -48,7 +49,8 @@ INSERT INTO orders_order (id, user_id, market_id, side, order_type, time_in_forc
     CASE j WHEN 0 THEN 4 ELSE 1 END, CASE j WHEN 0 THEN 4 ELSE 1 END * p,
     CASE WHEN j > 0 OR g % 10 > 1 THEN 'filled' WHEN g % 10 = 0 THEN 'partially_filled'
       ELSE 'canceled' END,
-    '', '', 1, g * 5 + j, now(), CASE WHEN j > 0 OR g % 10 > 0 THEN now() END
+    '', '', 1, g * 5 + j, now(),
+    CASE WHEN j > 0 OR g % 10 > 0 THEN now() END, CASE WHEN j > 0 OR g % 10 > 0 THEN 1 END
   FROM generate_series(0, {groups} - 1) g, generate_series(0, 4) j,
     LATERAL (SELECT 100 + (g % 97) * 0.01 AS p) price;
 INSERT INTO balances_trade (market_id, trade_id, price, quantity, taker_side, buy_order_id,
@@ -87,7 +89,7 @@ CREATE UNLOGGED TABLE movement AS
 INSERT INTO balances_ledgerentry (user_id, asset_id, kind, available_change, held_change,
     available_after, held_after, order_id, trade_id, note, created_at)
   SELECT user_id, asset_id, kind, a, h, sum(a) OVER earlier, sum(h) OVER earlier, order_id,
-    trade_id, '', now()
+    trade_id, CASE kind WHEN 'deposit' THEN 'seed' ELSE '' END, now()
   FROM movement
   WINDOW earlier AS (PARTITION BY user_id, asset_id ORDER BY place, step)
   ORDER BY place, step;
@@ -99,10 +101,8 @@ DROP TABLE movement;
 
 def fill(orders: int) -> None:
     """Make users, markets, orders, trades, ledger and balances that belong together."""
-    from django.core.management import call_command
     from django.db import connection
 
-    call_command("migrate", verbosity=0)
     with connection.cursor() as cursor:
         cursor.execute("SET transaction_timeout = 0; SET work_mem = '512MB'")
         for step in (FILL, LEDGER):
@@ -138,7 +138,9 @@ def measure(workers: int) -> None:
     total = perf_counter() - started
     for outcome in outcomes:
         found: Any = f"{outcome.found:,} FOUND {outcome.first[:1]}" if outcome.found else "ok"
-        print(f"{outcome.name:<24}{outcome.looked_at:>12,} rows {outcome.seconds:>8.1f} s  {found}")
+        print(
+            f"{outcome.name:<24}{outcome.looked_at:>12,} rows {outcome.seconds or 0:>8.1f} s  {found}"
+        )
     print(f"{'audit, ' + str(workers) + ' workers':<42}{total:>8.1f} s")
     print(f"{'reading the tables once':<42}{ceiling():>8.1f} s")
 
@@ -159,6 +161,9 @@ def main() -> None:
             import django
 
             django.setup()
+            from django.core.management import call_command
+
+            call_command("migrate", verbosity=0)
             if not filled:
                 started = perf_counter()
                 fill(arguments.orders)

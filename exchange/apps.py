@@ -11,6 +11,8 @@ class ExchangeConfig(AppConfig):
     name = "exchange"
 
     def ready(self) -> None:
+        import exchange.login_limits  # noqa: F401 - its receivers
+
         pre_migrate.connect(_give_migrations_time)
 
 

@@ -37,13 +37,14 @@ class Check:
 class Outcome:
     """What a check has found: how many rows break the promise, and the first of them.
 
-    `not_checked`: why nothing was looked at, or "".
+    `seconds`: what it took, None where it was looked up together with others. `not_checked`: why
+    nothing was looked at, or "".
     """
 
     name: str
     finds: Finding
     looked_at: int
-    seconds: float
+    seconds: float | None
     found: int
     columns: tuple[str, ...] = ()
     first: tuple[tuple[Any, ...], ...] = ()

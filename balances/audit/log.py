@@ -27,10 +27,13 @@ LOG_CHECKS = (
         says="The epoch of every order is known, and none is beyond the present one.",
         looks_at="orders_order",
         sql="""
-            SELECT o.id, o.epoch, o."offset",
+            SELECT o.id, o.epoch, o."offset", o.finished_epoch,
               (SELECT max(number) FROM balances_logepoch) AS present_epoch
-            FROM orders_order o LEFT JOIN balances_logepoch e ON e.number = o.epoch
-            WHERE o.epoch IS NOT NULL AND e.number IS NULL""",
+            FROM orders_order o
+            LEFT JOIN balances_logepoch e ON e.number = o.epoch
+            LEFT JOIN balances_logepoch f ON f.number = o.finished_epoch
+            WHERE o.epoch IS NOT NULL AND e.number IS NULL
+              OR o.finished_epoch IS NOT NULL AND f.number IS NULL""",
     ),
     Check(
         name="order_places",

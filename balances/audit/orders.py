@@ -56,11 +56,14 @@ ORDER_CHECKS = (
     ),
     Check(
         name="order_finish",
-        says="A finished order says when it was finished, an unfinished one does not.",
+        says="A finished order says when and in which epoch it was finished, not before the one it"
+        " was placed in; an unfinished one says neither.",
         looks_at="orders_order",
         sql="""
-            SELECT id, status, created_at, finished_at FROM orders_order
-            WHERE (status IN ('filled', 'canceled', 'rejected')) <> (finished_at IS NOT NULL)""",
+            SELECT id, status, created_at, finished_at, epoch, finished_epoch FROM orders_order
+            WHERE (status IN ('filled', 'canceled', 'rejected')) <> (finished_at IS NOT NULL)
+              OR (finished_at IS NULL) <> (finished_epoch IS NULL)
+              OR finished_epoch < epoch""",
     ),
     Check(
         name="order_amounts",

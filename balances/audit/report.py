@@ -30,7 +30,9 @@ SENTENCES = {
 }
 
 
-def verdict_of(outcomes: Sequence[Outcome]) -> tuple[Verdict, str]:
+def verdict_of(
+    outcomes: Sequence[Outcome], verdicts: Mapping[Verdict, str] = SENTENCES
+) -> tuple[Verdict, str]:
     """Return what `outcomes` come to, with a sentence that names the checks behind it."""
     named = {
         Verdict.DIFFERS: [o.name for o in outcomes if o.found and o.finds == "difference"],
@@ -38,11 +40,15 @@ def verdict_of(outcomes: Sequence[Outcome]) -> tuple[Verdict, str]:
         Verdict.HALTED: [o.name for o in outcomes if o.found and o.finds == "halt"],
     }
     verdict = next((v for v, names in named.items() if names), Verdict.AGREES)
-    return verdict, SENTENCES[verdict].format(names=", ".join(named.get(verdict, [])))
+    return verdict, verdicts[verdict].format(names=", ".join(named.get(verdict, [])))
 
 
 def print_report(
-    console: Console, outcomes: Sequence[Outcome], sentences: Mapping[str, str], seconds: float
+    console: Console,
+    outcomes: Sequence[Outcome],
+    sentences: Mapping[str, str],
+    seconds: float,
+    verdicts: Mapping[Verdict, str] = SENTENCES,
 ) -> None:
     """Print one line for each check, then the first rows of each that has found something."""
     table = Table("check", "rows", "seconds", "result")
@@ -50,7 +56,7 @@ def print_report(
         column.justify = "right"
     for outcome in outcomes:
         table.add_row(
-            outcome.name, f"{outcome.looked_at:,}", f"{outcome.seconds:.1f}", _result(outcome)
+            outcome.name, f"{outcome.looked_at:,}", _seconds(outcome.seconds), _result(outcome)
         )
     console.print(table)
     for outcome in outcomes:
@@ -58,13 +64,18 @@ def print_report(
             console.print(f"[bold yellow]{outcome.name}: not checked.[/] {outcome.not_checked}.")
         if outcome.found:
             console.print(_rows(outcome, sentences[outcome.name]))
-    _, sentence = verdict_of(outcomes)
+    _, sentence = verdict_of(outcomes, verdicts)
     console.print(f"{sentence} ({seconds:.1f} s)")
 
 
-def as_json(outcomes: Sequence[Outcome], seconds: float) -> str:
-    """Return the report for programs; amounts are decimal strings."""
-    verdict, sentence = verdict_of(outcomes)
+def as_json(
+    outcomes: Sequence[Outcome],
+    seconds: float,
+    verdicts: Mapping[Verdict, str] = SENTENCES,
+    **more: Any,
+) -> str:
+    """Return the report for programs; amounts are decimal strings. `more`: what else it says."""
+    verdict, sentence = verdict_of(outcomes, verdicts)
     report = {
         "verdict": verdict.name.lower(),
         "sentence": sentence,
@@ -74,15 +85,20 @@ def as_json(outcomes: Sequence[Outcome], seconds: float) -> str:
                 "name": outcome.name,
                 "finds": outcome.finds,
                 "rows": outcome.looked_at,
-                "seconds": round(outcome.seconds, 3),
+                "seconds": None if outcome.seconds is None else round(outcome.seconds, 3),
                 "found": outcome.found,
                 "not_checked": outcome.not_checked,
                 "first": [dict(zip(outcome.columns, row, strict=True)) for row in outcome.first],
             }
             for outcome in outcomes
         ],
+        **more,
     }
     return json.dumps(report, default=_written, indent=2)
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f}"
 
 
 def _result(outcome: Outcome) -> str:

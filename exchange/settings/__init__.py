@@ -7,6 +7,8 @@ readable errors and logs, a known secret key, servers on loopback.
 from exchange.settings.admin import *
 from exchange.settings.api import *
 from exchange.settings.base import *
+from exchange.settings.limits import *
 from exchange.settings.logs import *
+from exchange.settings.security import *
 from exchange.settings.stores import *
 from exchange.settings.tasks import *

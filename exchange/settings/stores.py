@@ -21,6 +21,11 @@ DATABASES = {
         "ATOMIC_REQUESTS": False,
         "OPTIONS": {
             "connect_timeout": 5,
+            # A server that vanishes without a word is noticed: idle, and in mid-request.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
             "options": f"-c transaction_timeout={TRANSACTION_TIMEOUT_SECONDS * 1000} "
             "-c lock_timeout=5000",
         },

@@ -100,6 +100,7 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Return the environment of the processes: this one's, with the stack's addresses."""
         return {
+            "THROTTLES": "0",  # all requests come from this machine; given from outside, it stays
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "exchange.settings",
             **self._settings_for_broker(),

@@ -169,12 +169,17 @@ DAMAGES = [
     ),
     Damage(
         "a live order is finished without a release",
-        (f"UPDATE orders_order SET status = 'canceled', finished_at = now() WHERE id = {OPEN}",),
+        (
+            f"UPDATE orders_order SET status = 'canceled', finished_at = now(), finished_epoch = epoch WHERE id = {OPEN}",
+        ),
         {"holds": (), "order_ledger": (ANY, "canceled")},
     ),
     Damage(
         "a canceled order lives again",
-        (f"UPDATE orders_order SET status = 'open', finished_at = NULL WHERE id = {CANCELED}",),
+        (
+            "UPDATE orders_order SET status = 'open', finished_at = NULL, finished_epoch = NULL"
+            f" WHERE id = {CANCELED}",
+        ),
         {"holds": (), "order_ledger": (ANY, "open")},
     ),
     Damage(
@@ -214,6 +219,21 @@ DAMAGES = [
         "a finished order without its time",
         (f"UPDATE orders_order SET finished_at = NULL WHERE id = {CANCELED}",),
         {"order_finish": (ANY, "canceled")},
+    ),
+    Damage(
+        "a finished order without the epoch of its end",
+        (f"UPDATE orders_order SET finished_epoch = NULL WHERE id = {CANCELED}",),
+        {"order_finish": (ANY, "canceled")},
+    ),
+    Damage(
+        "an order that was finished in an epoch to come",
+        (f"UPDATE orders_order SET finished_epoch = 999 WHERE id = {CANCELED}",),
+        {"order_epochs": ()},
+    ),
+    Damage(
+        "an order that was finished before it was placed",
+        (f"UPDATE orders_order SET finished_epoch = epoch - 1 WHERE id = {CANCELED}",),
+        {"order_finish": (ANY, "canceled"), "order_epochs": ()},
     ),
     Damage(
         "an open order with a time of its end",
@@ -304,7 +324,8 @@ DAMAGES = [
         "a checkpoint stays behind in an earlier epoch",
         (
             "INSERT INTO balances_logepoch (number, order_topic_id, trade_topic_id, reason,"
-            " started_at) SELECT max(number) + 1, 'x', 'y', 'test', now() FROM balances_logepoch",
+            " is_new_log, begin_offsets, started_at)"
+            " SELECT max(number) + 1, 'x', 'y', 'test', true, '{}', now() FROM balances_logepoch",
         ),
         {"checkpoints": ()},
     ),
