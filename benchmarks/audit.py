@@ -138,9 +138,8 @@ def measure(workers: int) -> None:
     total = perf_counter() - started
     for outcome in outcomes:
         found: Any = f"{outcome.found:,} FOUND {outcome.first[:1]}" if outcome.found else "ok"
-        print(
-            f"{outcome.name:<24}{outcome.looked_at:>12,} rows {outcome.seconds or 0:>8.1f} s  {found}"
-        )
+        seconds = outcome.seconds or 0
+        print(f"{outcome.name:<24}{outcome.looked_at:>12,} rows {seconds:>8.1f} s  {found}")
     print(f"{'audit, ' + str(workers) + ' workers':<42}{total:>8.1f} s")
     print(f"{'reading the tables once':<42}{ceiling():>8.1f} s")
 
