@@ -245,7 +245,8 @@ DAMAGES = [
         "a book is crossed",
         (
             "UPDATE orders_market SET tick_size = 1e-18",
-            f"UPDATE orders_order SET price = 1e-18 WHERE {LIVE} AND side = 'sell' AND market_id IN"
+            "UPDATE orders_order SET price = 1e-18 WHERE status = 'open' AND side = 'sell'"
+            " AND market_id IN"
             f" (SELECT market_id FROM orders_order WHERE {LIVE} AND side = 'buy')",
         ),
         {"crossed_book": ()},

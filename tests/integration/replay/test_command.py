@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
 
+from matching.management.commands.replay import SENTENCES
 from tests.integration.test_recovery import begin_anew, random_flow
 from tests.support import World
 
@@ -161,7 +163,7 @@ def change(position: int, *path: Any, to: Any) -> Callable[[list[Any]], None]:
     [
         (change(0, "version", to=2), "not an archive of version 1"),
         (change(0, "kind", to="something"), "not an archive of version 1"),
-        (change(2, 5, to="0.01"), "differs"),
+        (change(2, 2, to=999), "differs"),
         (change(-1, "orders", to=1), "orders are missing"),
         (lambda lines: lines.pop(2), "orders are missing"),
         (lambda lines: lines.pop(), "has no end"),
@@ -199,3 +201,9 @@ def test_half_an_archive_is_refused(archive: Path) -> None:
     status, text = replay("--from", archive)
     assert status == 2
     assert "is not a whole archive" in text
+
+
+def test_everything_compared_is_explained_to_the_operator() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "operations.md").read_text()
+    section = document[document.index("## Replay the log") : document.index("## A halt:")]
+    assert set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)) == set(SENTENCES)
