@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 KAFKA  ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up audit test test-kafka chaos check format clean
+.PHONY: help install demo up audit replay test test-kafka chaos check format clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ up: install ## Start everything in the foreground until Ctrl-C (KAFKA=apache for
 
 audit: install ## Prove the books of the running exchange (OPTIONS=… as for manage.py audit)
 	@$(BIN)/python manage.py audit $(OPTIONS)
+
+replay: install ## Replay the log of the running exchange, compare it with what is settled (OPTIONS=…)
+	@$(BIN)/python manage.py replay $(OPTIONS)
 
 test: install ## All tests, on embedded servers
 	@$(BIN)/python -m pytest

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from balances.audit import CHECKS
-from tests.integration.audit.conftest import Books
+from tests.integration.audit.damage import Books
 
 
 class Damage(NamedTuple):
@@ -38,6 +38,7 @@ LAST_TRADE = (
     " (SELECT max(trade_id) FROM balances_trade WHERE market_id = 'ADA-USDT')"
 )
 OPEN = "(SELECT min(id) FROM orders_order WHERE status = 'open' AND side = 'buy')"
+LIVE = "status IN ('open', 'partially_filled')"
 FILLED = "(SELECT min(id) FROM orders_order WHERE status = 'filled')"
 CANCELED = "(SELECT min(id) FROM orders_order WHERE status = 'canceled')"
 PENDING = "(SELECT min(id) FROM orders_order WHERE status = 'pending')"
@@ -244,8 +245,9 @@ DAMAGES = [
         "a book is crossed",
         (
             "UPDATE orders_market SET tick_size = 1e-18",
-            "UPDATE orders_order SET price = 1e-18 WHERE side = 'sell' AND market_id ="
-            f" (SELECT market_id FROM orders_order WHERE id = {OPEN}) AND status = 'open'",
+            "UPDATE orders_order SET price = 1e-18 WHERE status = 'open' AND side = 'sell'"
+            " AND market_id IN"
+            f" (SELECT market_id FROM orders_order WHERE {LIVE} AND side = 'buy')",
         ),
         {"crossed_book": ()},
     ),
