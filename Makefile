@@ -7,7 +7,7 @@ BIN    := $(VENV)/bin
 KAFKA  ?= embedded
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test test-kafka check format clean
+.PHONY: help install demo up audit replay test test-kafka chaos check format clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,11 +27,20 @@ demo: install ## Start everything, play both walk-throughs, check every balance,
 up: install ## Start everything in the foreground until Ctrl-C (KAFKA=apache for Apache Kafka)
 	@$(BIN)/python -m exchange.stack up --kafka $(KAFKA)
 
+audit: install ## Prove the books of the running exchange (OPTIONS=… as for manage.py audit)
+	@$(BIN)/python manage.py audit $(OPTIONS)
+
+replay: install ## Replay the log of the running exchange, compare it with what is settled (OPTIONS=…)
+	@$(BIN)/python manage.py replay $(OPTIONS)
+
 test: install ## All tests, on embedded servers
 	@$(BIN)/python -m pytest
 
-test-kafka: install ## The integration and e2e tests on Apache Kafka itself (needs Java and Maven)
-	@$(BIN)/python -m pytest tests/integration tests/e2e --kafka apache
+test-kafka: install ## The integration, e2e and chaos tests on Apache Kafka itself (needs Java and Maven)
+	@$(BIN)/python -m pytest tests/integration tests/e2e tests/chaos --kafka apache
+
+chaos: install ## Inject each fault 20 times under load and account for every order (KAFKA=apache)
+	@$(BIN)/python -m tests.chaos --times 20 --kafka $(KAFKA)
 
 check: install ## Lint, format, types, migrations, Django's system checks
 	@$(BIN)/ruff check .

@@ -7,6 +7,8 @@ page (`exchange.admin`).
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin import SimpleListFilter
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 
@@ -17,6 +19,7 @@ from balances.models import (
     LedgerEntry,
     LogEpoch,
     MarketHalt,
+    PastHalt,
     Trade,
 )
 from exchange.admin_base import (
@@ -55,6 +58,25 @@ class LedgerOfOrder(PickedFilter):
     title = "order"
     parameter_name = "order"
     fields = ("order_id",)
+
+
+class Transfers(SimpleListFilter):
+    """What came in and went out: who did it, when and why."""
+
+    title = "what"
+    parameter_name = "what"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[Any, str]]:  # noqa: ARG002
+        return [("transfers", "deposits and withdrawals")]
+
+    def queryset(
+        self,
+        request: HttpRequest,  # noqa: ARG002
+        queryset: QuerySet[LedgerEntry],
+    ) -> QuerySet[LedgerEntry]:
+        if self.value() != "transfers":
+            return queryset
+        return queryset.filter(kind__in=[LedgerEntry.Kind.DEPOSIT, LedgerEntry.Kind.WITHDRAWAL])
 
 
 class TradesOfOrder(PickedFilter):
@@ -123,7 +145,7 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         time_column("created_at"),
     ]
     list_select_related = ["user", "actor"]
-    list_filter = [PickedUser, LedgerOfOrder, "kind", "asset", "created_at"]
+    list_filter = [PickedUser, LedgerOfOrder, Transfers, "kind", "asset", "created_at"]
     sortable_by = ["id"]
     search_fields = ["id"]
     search_help_text = "Username, order id, entry id, whole note"
@@ -195,7 +217,10 @@ class LogEpochAdmin(ReadOnlyAdmin):
 
 @admin.register(MarketHalt)
 class MarketHaltAdmin(ReadOnlyAdmin):
-    """Markets whose results are not settled any more, and from where on."""
+    """Markets whose results are not settled any more, and from where on.
+
+    `manage.py resume` ends a halt, once its cause is mended.
+    """
 
     list_display = [
         link_column("market"),
@@ -206,6 +231,23 @@ class MarketHaltAdmin(ReadOnlyAdmin):
     ]
     list_display_links = ["offset"]
     search_fields = ["market__symbol", "reason"]
+
+
+@admin.register(PastHalt)
+class PastHaltAdmin(ReadOnlyAdmin):
+    """Halts that were ended: what was left out of the settlement, why, and what was mended."""
+
+    list_display = [
+        "id",
+        link_column("market"),
+        "reason",
+        "note",
+        link_column("resumed_by", text="username"),
+        time_column("halted_at"),
+        time_column("resumed_at"),
+    ]
+    list_select_related = ["resumed_by"]
+    search_fields = ["market__symbol", "reason", "note"]
 
 
 @admin.register(CacheTrust)

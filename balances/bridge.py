@@ -3,7 +3,7 @@
 Reading too early does no harm: the checkpoint drops what has been settled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from balances.checkpoints import current_epoch, ensure_epoch
 from balances.tasks import settle_trades
@@ -17,10 +17,17 @@ class TradesFeed:
     group = "trades"
     task = settle_trades
 
-    def begin(self, partitions: set[int]) -> Mapping[int, int | None]:
+    def begin(
+        self,
+        partitions: set[int],
+        alive: Callable[[], None],  # noqa: ARG002 - it takes no time
+    ) -> Mapping[int, int | None]:
         with Log() as log:
             ensure_epoch(log.identity(), log.end_offsets(ORDER_EVENTS))
         return dict.fromkeys(partitions)
 
     def is_current(self) -> bool:
         return current_epoch() is not None
+
+    def has_room(self) -> bool:
+        return True

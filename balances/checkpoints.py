@@ -11,12 +11,15 @@ import structlog
 from django.db import connection, transaction
 
 from balances.models import Checkpoint, LogEpoch
-from exchange.kafka import LogIdentity, partition_for
+from exchange.kafka import LogIdentity
 from exchange.records import NO_OFFSET
-from orders.models import Market
-from orders.services import halt_market
 
 logger = structlog.get_logger(__name__)
+
+
+class EpochChangedError(Exception):
+    """The log is another one than the present epoch's."""
+
 
 _EPOCH_LOCK = 0x45504F4348  # "EPOCH": serialises the beginning of epochs
 
@@ -29,12 +32,12 @@ def ensure_epoch(identity: LogIdentity, order_event_ends: Mapping[int, int]) -> 
     """
     with transaction.atomic(durable=True):
         current, checkpoints = _locked()
-        offsets, reason = _offsets_in(identity, order_event_ends, current, checkpoints)
+        offsets, reason, is_new_log = _offsets_in(identity, order_event_ends, current, checkpoints)
         if not reason:
             assert current is not None
             return current.number
         Checkpoint.objects.update(gap_offset=None)
-        return _begin(identity, offsets, reason)
+        return _begin(identity, offsets, reason, is_new_log=is_new_log)
 
 
 def begin_epoch_for_gap(partition: int, epoch: int | None, identity: LogIdentity) -> bool:
@@ -49,10 +52,37 @@ def begin_epoch_for_gap(partition: int, epoch: int | None, identity: LogIdentity
         place = checkpoints[partition].offset
         if checkpoints[partition].gap_offset == place:
             return False
-        reason = f"results of partition {partition} after {place} missing"
-        _begin(identity, {number: row.offset for number, row in checkpoints.items()}, reason)
+        _begin_in_place(
+            identity, checkpoints, f"results of partition {partition} after {place} missing"
+        )
         Checkpoint.objects.filter(pk=partition).update(gap_offset=place)
         return True
+
+
+def begin_epoch_for_resume(identity: LogIdentity, reason: str) -> tuple[int, dict[int, int]]:
+    """Begin the next epoch where the present one stands; return its number and the checkpoints.
+
+    In the caller's transaction, in which nothing can be settled from here on. Every matching
+    worker then builds its books anew from what has been settled.
+
+    Raises:
+        EpochChangedError: `identity` is not the log of the present epoch; ask again.
+    """
+    current, checkpoints = _locked()
+    if current is None or (current.order_topic_id, current.trade_topic_id) != (
+        identity.order_topic_id, identity.trade_topic_id,
+    ):  # fmt: skip
+        raise EpochChangedError("the topics are not those of the present epoch")
+    return _begin_in_place(identity, checkpoints, reason), {
+        number: row.offset for number, row in checkpoints.items()
+    }
+
+
+def _begin_in_place(
+    identity: LogIdentity, checkpoints: Mapping[int, Checkpoint], reason: str
+) -> int:
+    offsets = {number: row.offset for number, row in checkpoints.items()}
+    return _begin(identity, offsets, reason, is_new_log=False)
 
 
 def _locked() -> tuple[LogEpoch | None, dict[int, Checkpoint]]:
@@ -63,11 +93,15 @@ def _locked() -> tuple[LogEpoch | None, dict[int, Checkpoint]]:
     return LogEpoch.objects.first(), {row.partition: row for row in rows}
 
 
-def _begin(identity: LogIdentity, offsets: Mapping[int, int], reason: str) -> int:
+def _begin(
+    identity: LogIdentity, offsets: Mapping[int, int], reason: str, *, is_new_log: bool
+) -> int:
     epoch = LogEpoch.objects.create(
         order_topic_id=identity.order_topic_id,
         trade_topic_id=identity.trade_topic_id,
         reason=reason,
+        is_new_log=is_new_log,
+        begin_offsets={str(partition): offset for partition, offset in offsets.items()},
     )
     for partition, offset in offsets.items():
         Checkpoint.objects.update_or_create(
@@ -82,24 +116,25 @@ def _offsets_in(
     ends: Mapping[int, int],
     current: LogEpoch | None,
     checkpoints: Mapping[int, Checkpoint],
-) -> tuple[dict[int, int], str]:
-    """Return each partition's checkpoint in this log, and why it is a new epoch ("": it is not)."""
+) -> tuple[dict[int, int], str, bool]:
+    """Return each partition's checkpoint in this log, why it is a new epoch ("": it is not), and
+    whether `order-events` is another log than before, or has been cut."""
     if current is None:
-        return dict.fromkeys(ends, NO_OFFSET), "the first log"
+        return dict.fromkeys(ends, NO_OFFSET), "the first log", True
     if current.order_topic_id != identity.order_topic_id:
-        return dict.fromkeys(ends, NO_OFFSET), "order-events was made anew"
+        return dict.fromkeys(ends, NO_OFFSET), "order-events was made anew", True
     known = {
         number: checkpoints[number].offset if number in checkpoints else NO_OFFSET
         for number in ends
     }
     offsets = {number: min(offset, ends[number] - 1) for number, offset in known.items()}
     if offsets != known:
-        return offsets, "order-events has lost its end"
+        return offsets, "order-events has lost its end", True
     if current.trade_topic_id != identity.trade_topic_id:
-        return offsets, "trade-events was made anew"
+        return offsets, "trade-events was made anew", False
     if len(checkpoints) < len(ends):
-        return offsets, "order-events has more partitions"
-    return offsets, ""
+        return offsets, "order-events has more partitions", False
+    return offsets, "", False
 
 
 def settled_offsets() -> dict[int, int]:
@@ -110,15 +145,3 @@ def settled_offsets() -> dict[int, int]:
 def current_epoch() -> int | None:
     """Return the number of the present epoch, or None before the first."""
     return LogEpoch.objects.values_list("number", flat=True).first()
-
-
-def halt_partition(partition: int, reason: str) -> None:
-    """Settle nothing more of `partition`, and take no more orders on its markets."""
-    with transaction.atomic():
-        running = Checkpoint.objects.filter(pk=partition, halted_reason="")
-        if not running.update(halted_reason=reason[:500]):
-            return
-        for symbol, base in Market.objects.values_list("symbol", "base_id"):
-            if partition_for(base) == partition:
-                halt_market(market=symbol, reason=reason)
-    logger.critical("partition_halted", partition=partition, reason=reason)

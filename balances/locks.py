@@ -97,5 +97,21 @@ def add_to_balances(deltas: dict[BalanceKey, Delta]) -> list[CachedBalance]:
     return changed
 
 
+def balance_and_ledger(key: BalanceKey) -> tuple[Delta, Delta]:
+    """Lock a balance; return (available, held) of its row, and the same as its ledger sums up."""
+    lock_balances([key])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT b.available, b.held, coalesce(sum(l.available_change), 0),"
+            " coalesce(sum(l.held_change), 0)"
+            " FROM balances_balance b LEFT JOIN balances_ledgerentry l USING (user_id, asset_id)"
+            " WHERE user_id = %s AND asset_id = %s GROUP BY b.id",
+            key,
+        )
+        row = cursor.fetchone()
+    assert row is not None, "a locked balance is not there"
+    return Delta(*row[:2]), Delta(*row[2:])
+
+
 def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
     return [list(column) for column in zip(*rows, strict=True)]

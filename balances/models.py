@@ -45,6 +45,12 @@ class Balance(models.Model):
         return total
 
 
+SEED_NOTE = "seed"
+SYSTEM_NOTE = "system"
+"""A deposit or withdrawal by nobody was made by the seed or by the exchange: its note is one of
+these, or begins with one and a colon."""
+
+
 class LedgerEntry(models.Model):
     """One movement of one balance: by how much, what it was after, and why. Never changed."""
 
@@ -76,7 +82,7 @@ class LedgerEntry(models.Model):
         on_delete=models.PROTECT,
         related_name="+",
         db_index=False,
-        help_text="Who deposited or withdrew on the user's behalf.",
+        help_text="Who deposited or withdrew on the user's behalf; nobody: the note says system.",
     )
     note = models.CharField(max_length=200, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -102,10 +108,25 @@ class LedgerEntry(models.Model):
                 condition=~Q(kind__in=["deposit", "withdrawal"]) | Q(held_change=0),
                 name="ledger_transfer_is_available",
             ),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["deposit", "withdrawal"]) | Q(note__regex=r"\S"),
+                name="ledger_transfer_says_why",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind__in=["deposit", "withdrawal"])
+                | Q(actor__isnull=False)
+                | Q(note__regex=r"^(seed|system)(:|$)"),
+                name="ledger_transfer_says_who",
+            ),
         ]
         indexes = [
             models.Index(fields=["user", "asset", "-id"], name="ledger_by_balance"),
             models.Index(fields=["order"], name="ledger_by_order"),
+            models.Index(
+                fields=["-id"],
+                condition=Q(kind__in=["deposit", "withdrawal"]),
+                name="ledger_transfers",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -155,12 +176,18 @@ class LogEpoch(models.Model):
     """A stretch of the log in which offsets and results count.
 
     The next one begins when the log is lost or made anew, and when results have to be made again.
+    `begin_offsets`: per partition (as text), the checkpoint at which it began; what it can be
+    replayed from, if `is_new_log`: then its offsets have nothing to do with those before it.
     """
 
     number = models.AutoField(primary_key=True)
     order_topic_id = models.CharField(max_length=64)
     trade_topic_id = models.CharField(max_length=64)
     reason = models.CharField(max_length=200)
+    is_new_log = models.BooleanField(
+        default=True, help_text="order-events was lost or cut; else the same log goes on."
+    )
+    begin_offsets = models.JSONField(default=dict)
     started_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -211,6 +238,33 @@ class MarketHalt(models.Model):
 
     def __str__(self) -> str:
         return f"{self.market_id} halted: {self.reason}"
+
+
+class PastHalt(models.Model):
+    """A halt of a market that an operator has ended, and what it left out of the settlement.
+
+    Left out are the market's events from (`epoch`, `offset`) on, through `last_offset` of the
+    epoch before `resumed_epoch`. Orders among them that were still pending were published again.
+    """
+
+    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="past_halts")
+    epoch = models.ForeignKey(LogEpoch, on_delete=models.PROTECT, related_name="+")
+    offset = models.BigIntegerField(help_text="The first order event that was not settled.")
+    resumed_epoch = models.ForeignKey(LogEpoch, on_delete=models.PROTECT, related_name="+")
+    last_offset = models.BigIntegerField(help_text="The last order event that was left out.")
+    reason = models.CharField(max_length=500)
+    halted_at = models.DateTimeField()
+    resumed_at = models.DateTimeField(auto_now_add=True)
+    resumed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, on_delete=models.PROTECT, related_name="+"
+    )
+    note = models.CharField(max_length=200, help_text="What was found and mended.")
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.market_id} from {self.epoch_id}/{self.offset} to {self.last_offset}"
 
 
 class CacheTrust(models.Model):

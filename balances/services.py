@@ -2,15 +2,20 @@
 
 from decimal import Decimal
 
+import structlog
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError
 
 from balances.cache import CachedBalance
 from balances.changes import change_balances
 from balances.ledger import ZERO, Movement, apply_movements
+from balances.locks import Delta, add_to_balances, balance_and_ledger
+from balances.models import SEED_NOTE, SYSTEM_NOTE
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
 from orders.models import Asset
+
+logger = structlog.get_logger(__name__)
 
 
 class InsufficientBalanceError(ClientError):
@@ -32,12 +37,20 @@ class InvalidAmountError(ClientError):
     field = "amount"
 
 
+class MissingNoteError(ClientError):
+    code = "note_required"
+    field = "note"
+
+
 def deposit(
     *, user_id: int, asset: str, amount: Decimal, actor_id: int | None = None, note: str = ""
 ) -> None:
     """Credit `amount` of `asset` to a user's available balance, with a ledger entry.
 
+    `note` says why. Without an actor it is the exchange itself that does it, and the note says so.
+
     Raises:
+        MissingNoteError: somebody does it, and does not say why.
         UnknownUserError, UnknownAssetError: there is no such user or asset.
         InvalidAmountError: not positive, or more precise than the asset.
     """
@@ -49,7 +62,10 @@ def withdraw(
 ) -> None:
     """Debit `amount` of `asset` from a user's available balance, with a ledger entry.
 
+    `note` and actor: as for a deposit.
+
     Raises:
+        MissingNoteError: somebody does it, and does not say why.
         UnknownUserError, UnknownAssetError: there is no such user or asset.
         InvalidAmountError: not positive, or more precise than the asset.
         InsufficientBalanceError: less than `amount` is available.
@@ -70,21 +86,80 @@ def hold(*, user_id: int, asset: str, amount: Decimal, order_id: int) -> list[Ca
     return _apply_or_refuse(movement, amount)
 
 
+def restore_from_ledger(*, user_id: int, asset: str, note: str) -> tuple[Delta, Delta]:
+    """Set a balance to what its ledger says, after something else than the exchange has changed it.
+
+    The ledger is the reason of every balance and gets no entry for this; the log does. Returns
+    the balance as it was, and as it is.
+
+    Raises:
+        UnknownUserError, UnknownAssetError: there is no such user or asset.
+    """
+    _require_asset(asset)
+    _require_user(user_id)
+
+    def work() -> tuple[tuple[Delta, Delta], list[CachedBalance]]:
+        before, after = balance_and_ledger((user_id, asset))
+        off = Delta(after.available - before.available, after.held - before.held)
+        changed = add_to_balances({(user_id, asset): off}) if any(off) else []
+        return (before, after), changed
+
+    before, after = change_balances(work)
+    logger.critical(
+        "balance_restored", user_id=user_id, asset=asset, note=note,
+        before=[format_amount(amount) for amount in before],
+        after=[format_amount(amount) for amount in after],
+    )  # fmt: skip
+    return before, after
+
+
 def _transfer(
     kind: str, user_id: int, asset: str, amount: Decimal, actor_id: int | None, note: str
 ) -> None:
-    known = Asset.objects.filter(pk=asset).first()
-    if known is None:
-        raise UnknownAssetError(f"There is no asset {asset}.")
-    if not get_user_model().objects.filter(pk=user_id).exists():
-        raise UnknownUserError(f"There is no user {user_id}.")
+    known = _require_asset(asset)
+    _require_user(user_id)
     if not ZERO < amount <= MAX_AMOUNT:
         raise InvalidAmountError("The amount must be greater than zero, and not beyond reason.")
     if amount % (Decimal(10) ** -known.decimals):
         raise InvalidAmountError(f"{asset} has {known.decimals} decimals: use no more digits.")
+    reason = _reason(actor_id, note)
     signed = amount if kind == "deposit" else -amount
-    movement = Movement(user_id, asset, kind, signed, ZERO, None, None, actor_id, note)
+    movement = Movement(user_id, asset, kind, signed, ZERO, None, None, actor_id, reason)
     change_balances(lambda: (None, _apply_or_refuse(movement, amount)))
+    logger.info(
+        "transfer_made",
+        kind=kind,
+        actor_id=actor_id,
+        user_id=user_id,
+        asset=asset,
+        amount=format_amount(amount),
+        note=reason,
+    )
+
+
+def _reason(actor_id: int | None, note: str) -> str:
+    """Return the note for the ledger, which wants to know who and why (`LedgerEntry`)."""
+    if actor_id is not None:
+        if not note.strip():
+            raise MissingNoteError("Say why: the note stays in the ledger.")
+        return note
+    if note in ("", SYSTEM_NOTE, SEED_NOTE) or note.startswith(
+        (f"{SYSTEM_NOTE}:", f"{SEED_NOTE}:")
+    ):
+        return note or SYSTEM_NOTE
+    return f"{SYSTEM_NOTE}: {note}"
+
+
+def _require_asset(asset: str) -> Asset:
+    known = Asset.objects.filter(pk=asset).first()
+    if known is None:
+        raise UnknownAssetError(f"There is no asset {asset}.")
+    return known
+
+
+def _require_user(user_id: int) -> None:
+    if not get_user_model().objects.filter(pk=user_id).exists():
+        raise UnknownUserError(f"There is no user {user_id}.")
 
 
 def _apply_or_refuse(movement: Movement, amount: Decimal) -> list[CachedBalance]:

@@ -15,12 +15,12 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from balances.cache import CachedBalance
 from balances.changes import change_balances
+from balances.halts import halt_market
 from balances.ledger import apply_movements
 from balances.locks import CheckpointRow, lock_checkpoints
 from balances.models import MarketHalt
 from balances.settlement import OrderChange, TradeRow, plan
 from exchange.records import Execution, TradeEvent
-from orders import services as orders
 
 logger = structlog.get_logger(__name__)
 
@@ -89,7 +89,7 @@ def _settle_one_by_one(results: Sequence[Result]) -> tuple[Settled, Sequence[Cac
             with transaction.atomic():
                 rows = _apply([execution])
         except (IntegrityError, DataError, ViolationError) as error:
-            _halt(execution, str(error))
+            halt_market(execution, str(error))
             halted.add(execution.market)
             continue
         settled.append(execution)
@@ -159,9 +159,9 @@ def _update_orders(changes: Sequence[OrderChange]) -> None:
     columns = zip(
         *(
             (
-                change.order_id, change.market, change.user_id, change.side, change.is_new,
-                change.epoch, change.offset, change.filled_quantity, change.filled_quote,
-                change.finished_as, change.reason, change.canceled_quantity,
+                change.order_id, change.market, change.user_id, change.side, change.event_epoch,
+                change.is_new, change.epoch, change.offset, change.filled_quantity,
+                change.filled_quote, change.finished_as, change.reason, change.canceled_quantity,
             )
             for change in changes
         ),
@@ -191,13 +191,16 @@ UPDATE orders_order o SET
   reason = CASE WHEN d.finished_as <> '' THEN d.reason ELSE o.reason END,
   finished_at = CASE
     WHEN d.finished_as <> '' OR o.filled_quantity + d.filled_quantity = o.quantity
-    THEN now() END
+    THEN now() END,
+  finished_epoch = CASE
+    WHEN d.finished_as <> '' OR o.filled_quantity + d.filled_quantity = o.quantity
+    THEN d.event_epoch END
 FROM unnest(
-  %s::bigint[], %s::varchar[], %s::bigint[], %s::varchar[], %s::bool[],
-  %s::int[], %s::bigint[], %s::numeric[], %s::numeric[],
+  %s::bigint[], %s::varchar[], %s::bigint[], %s::varchar[], %s::int[],
+  %s::bool[], %s::int[], %s::bigint[], %s::numeric[], %s::numeric[],
   %s::varchar[], %s::varchar[], %s::numeric[]
-) AS d(id, market_id, user_id, side, is_new,
-       epoch, "offset", filled_quantity, filled_quote,
+) AS d(id, market_id, user_id, side, event_epoch,
+       is_new, epoch, "offset", filled_quantity, filled_quote,
        finished_as, reason, canceled_quantity)
 WHERE o.id = d.id AND o.market_id = d.market_id AND o.user_id = d.user_id AND o.side = d.side
   AND CASE WHEN d.is_new THEN o.status = 'pending'
@@ -227,21 +230,3 @@ def _move_checkpoints(reached: dict[int, int]) -> None:
             " WHERE c.partition = d.partition",
             [list(reached), list(reached.values())],
         )
-
-
-def _halt(execution: Execution, reason: str) -> None:
-    MarketHalt.objects.create(
-        market_id=execution.market,
-        epoch_id=execution.epoch,
-        offset=execution.offset,
-        reason=reason[:500],
-    )
-    orders.halt_market(market=execution.market, reason=reason)
-    logger.critical(
-        "market_halted",
-        market=execution.market,
-        epoch=execution.epoch,
-        offset=execution.offset,
-        order_id=execution.order_id,
-        reason=reason,
-    )

@@ -31,9 +31,10 @@ class TradeRow(NamedTuple):
 
 @dataclass(slots=True)
 class OrderChange:
-    """What a batch does to one order; the first four fields must agree with the stored order.
+    """What a batch does to one order; its market, user and side must agree with the stored order.
 
-    `is_new`: its first result is in this batch, at `epoch` and `offset` (else both None).
+    `event_epoch`: that of the batch's events. `is_new`: its first result is in this
+    batch, at `epoch` and `offset` (else both None).
     `finished_as`: "canceled" or "rejected", or "" where the fills decide.
     `canceled_quantity`: must equal what the batch leaves unfilled, if it was canceled.
     """
@@ -42,6 +43,7 @@ class OrderChange:
     market: str
     user_id: int
     side: str
+    event_epoch: int
     is_new: bool = False
     epoch: int | None = None
     offset: int | None = None
@@ -71,9 +73,7 @@ def plan(executions: Iterable[Execution]) -> SettlementPlan:
 
 def _plan_one(result: SettlementPlan, execution: Execution) -> None:
     base, _, quote = execution.market.partition("-")
-    change = _change(
-        result, execution.market, execution.order_id, execution.user_id, execution.side
-    )
+    change = _change(result, execution, execution.order_id, execution.user_id, execution.side)
     if execution.event == "new":
         change.is_new = True
         change.epoch, change.offset = execution.epoch, execution.offset
@@ -118,15 +118,17 @@ def _plan_trade(result: SettlementPlan, execution: Execution, trade: Trade, limi
         )
     )  # fmt: skip
     for order_id, user_id, side in ((buy, buyer_id, "buy"), (sell, seller_id, "sell")):
-        change = _change(result, execution.market, order_id, user_id, side)
+        change = _change(result, execution, order_id, user_id, side)
         change.filled_quantity += quantity
         change.filled_quote += value
 
 
 def _change(
-    result: SettlementPlan, market: str, order_id: int, user_id: int, side: str
+    result: SettlementPlan, execution: Execution, order_id: int, user_id: int, side: str
 ) -> OrderChange:
     change = result.orders.get(order_id)
     if change is None:
-        change = result.orders[order_id] = OrderChange(order_id, market, user_id, side)
+        change = result.orders[order_id] = OrderChange(
+            order_id, execution.market, user_id, side, execution.epoch
+        )
     return change

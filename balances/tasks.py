@@ -5,10 +5,18 @@ from collections.abc import Iterator, Sequence
 import structlog
 from celery import shared_task
 
-from balances import checkpoints, trust
+from balances import checkpoints, halts, trust, watchdog
 from balances.cache import CacheUnreachableError
 from balances.settle import Result, SequenceError, Settled, settle
-from exchange.kafka import ORDER_EVENTS, Log, LogRecord
+from exchange.kafka import (
+    ORDER_EVENTS,
+    TRADE_EVENTS,
+    Log,
+    LogRecord,
+    OutgoingRecord,
+    Publisher,
+    dead_letter,
+)
 from exchange.records import Execution, RecordError, decode_trade_event
 
 logger = structlog.get_logger(__name__)
@@ -61,20 +69,32 @@ def _log(settled: Settled) -> None:
 
 
 def _decode(records: Sequence[LogRecord]) -> list[Result]:
-    """Decode the batch; a partition with a record that no matching worker writes is halted."""
+    """Decode the batch. What cannot be read is a missing result: the chain shows it.
+
+    Only matching workers write to `trade-events`, and they can make every result again.
+    """
     results: list[Result] = []
-    broken: set[int] = set()
+    unreadable: list[OutgoingRecord] = []
     for record in records:
-        if record.partition in broken:
-            continue
         try:
             results.append(Result(record.partition, decode_trade_event(record.value)))
         except RecordError as error:
-            broken.add(record.partition)
-            checkpoints.halt_partition(
-                record.partition, f"trade-events at {record.offset} cannot be read: {error}"
-            )
+            logger.error(
+                "trade_event_dead_lettered", partition=record.partition, offset=record.offset,
+                reason=str(error),
+            )  # fmt: skip
+            unreadable.append(dead_letter(TRADE_EVENTS, record, str(error)))
+    if unreadable:
+        _publish_dead_letters(unreadable)
     return results
+
+
+def _publish_dead_letters(records: Sequence[OutgoingRecord]) -> None:
+    publisher = Publisher()
+    try:
+        publisher.publish(records)
+    finally:
+        publisher.close()
 
 
 def _face_gap(error: SequenceError) -> None:
@@ -88,7 +108,7 @@ def _face_gap(error: SequenceError) -> None:
     if checkpoints.ensure_epoch(identity, ends) != error.epoch:
         return  # the log has changed, or somebody else has begun the epoch meanwhile
     if not checkpoints.begin_epoch_for_gap(error.partition, error.epoch, identity):
-        checkpoints.halt_partition(error.partition, str(error))
+        halts.halt_partition(error.partition, str(error))
 
 
 @shared_task(name="balances.care_for_cache")
@@ -99,3 +119,9 @@ def care_for_cache() -> bool:
     except CacheUnreachableError as error:
         logger.warning("cache_unreachable", error=str(error))
         return False
+
+
+@shared_task(name="balances.watch")
+def watch_results() -> list[int]:
+    """Have results made again that were lost at the end of the log."""
+    return watchdog.watch()

@@ -11,7 +11,8 @@ class ExchangeConfig(AppConfig):
     name = "exchange"
 
     def ready(self) -> None:
-        import exchange.access.schema  # noqa: F401 - describes the doors in the OpenAPI schema
+        import exchange.access.schema
+        import exchange.login_limits  # noqa: F401 - its receivers
 
         pre_migrate.connect(_give_migrations_time)
 

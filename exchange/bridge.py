@@ -15,14 +15,14 @@ partition begins.
 import os
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import click
 import structlog
 from celery import Task, bootsteps
 from django.conf import settings
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 from django.utils.module_loading import import_string
 
 from exchange.bridge_status import BridgeStatus
@@ -50,15 +50,19 @@ class Feed(Protocol):
     group: str
     task: Task[Any, Any]
 
-    def begin(self, partitions: set[int]) -> Mapping[int, int | None]:
+    def begin(self, partitions: set[int], alive: Callable[[], None]) -> Mapping[int, int | None]:
         """Get ready for exactly `partitions`; return the offset each begins at.
 
         None: where the group has committed. Called after every rebalance and whenever the log
-        may have changed; may take as long as it needs, and is called again if it fails.
+        may have changed; may take as long as it needs if it calls `alive` now and then, and is
+        called again if it fails.
         """
 
     def is_current(self) -> bool:
         """Whether what `begin` found still holds, as far as the database knows."""
+
+    def has_room(self) -> bool:
+        """Whether to read on; False while what was read before waits elsewhere."""
 
 
 class LogChangedError(Exception):
@@ -103,6 +107,7 @@ class Bridge:
             logger.critical("bridge_died", exc_info=True)
             os._exit(70)
         self._status.report("stopped")
+        connections.close_all()  # this thread's
 
     def _session(self, backoff: "_Backoff") -> None:
         """Consume until told to stop; whatever goes wrong with the log ends the session."""
@@ -122,6 +127,9 @@ class Bridge:
             try:
                 if check.is_due():
                     self._check(consumer, log, identity)
+                if not self._feed.has_room():
+                    self._wait_for_room(consumer)
+                    continue
                 batch = consumer.poll(POLL_MS)
                 if batch:
                     self._process(batch, consumer)
@@ -134,10 +142,23 @@ class Bridge:
         partitions = consumer.assignment()
         if not partitions:
             return  # between two assignments: what is in memory may come back
-        self._status.report("recovering", partitions=sorted(partitions))
-        consumer.start_at(self._feed.begin(partitions))
+        due = _Every(CHECK_SECONDS)
+
+        def alive() -> None:
+            if due.is_due():
+                self._status.report("recovering", partitions=sorted(partitions))
+
+        alive()
+        consumer.start_at(self._feed.begin(partitions, alive))
         self._status.report("running", partitions=sorted(partitions))
         logger.info("partitions_assigned", partitions=sorted(partitions), topic=self._feed.topic)
+
+    def _wait_for_room(self, consumer: GroupConsumer) -> None:
+        self._status.report("waiting", partitions=sorted(consumer.assignment()))
+        self._stopping.wait(POLL_MS / 1000)
+        consumer.keep_alive()
+        if consumer.is_rebalanced:
+            consumer.poll(0)  # raises Rebalanced
 
     def _process(self, batch: list[LogRecord], consumer: GroupConsumer) -> None:
         """Run the task until it has succeeded with this batch.

@@ -47,7 +47,11 @@ def _health() -> dict[str, Any]:
     rows += [(f"bridge {name}", "missing", "") for name in now["missing_bridges"]]
     if trust is not None and trust.distrusted_at:
         rows.append(("balance cache", "not trusted", f"since {trust.distrusted_at:%F %T} UTC"))
-    return {"is_ready": now["status"] == "ready", "rows": rows}
+    backlog = now["backlog"]
+    if backlog["pending"] is not None:
+        state = "ok" if backlog["pending"] < backlog["limit"] else "full"
+        rows.append(("orders not matched", state, f"{backlog['pending']} of {backlog['limit']}"))
+    return {"is_ready": now["status"] == "ready", "rows": rows, "problems": now["problems"]}
 
 
 def _numbers(partitions: list[int]) -> str:

@@ -6,10 +6,11 @@ a market that is not halted).
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, InterfaceError, connection
 from django_redis import get_redis_connection
 from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
@@ -18,8 +19,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from exchange.bridge_status import BridgeReport, bridge_reports
+from exchange.bridge_status import STALE_SECONDS, BridgeReport, bridge_reports
 from exchange.kafka import reachable
+from orders.backlog import count_pending
 
 
 class LiveAnswer(serializers.Serializer[Any]):
@@ -41,11 +43,22 @@ class BridgeState(serializers.Serializer[Any]):
     error = serializers.CharField(allow_blank=True)
 
 
+class BacklogState(serializers.Serializer[Any]):
+    pending = serializers.IntegerField(
+        allow_null=True, help_text="Orders not matched yet, counted up to the limit; null: unknown."
+    )
+    limit = serializers.IntegerField(help_text="With so many pending, new ones are refused.")
+
+
 class ReadyAnswer(serializers.Serializer[Any]):
     status = serializers.ChoiceField(["ready", "not_ready"])
+    problems = serializers.ListField(
+        child=serializers.CharField(), help_text="Why it is not ready, and what follows from that."
+    )
     dependencies = serializers.DictField(child=DependencyState())
     bridges = BridgeState(many=True)
     missing_bridges = serializers.ListField(child=serializers.CharField())
+    backlog = BacklogState()
 
 
 class LiveView(APIView):
@@ -92,9 +105,11 @@ def readiness() -> dict[str, Any]:
         dependencies["redis"] = _state(ask_bridges)
     running = {report.bridge for report in reports if report.state == "running"}
     missing = [name for name in settings.KAFKA_BRIDGES if name not in running]
-    failing = [state for state in dependencies.values() if state["status"] != "ok"]
+    backlog = _backlog(dependencies["postgres"])
+    problems = [*_problems(dependencies, missing, reports), *_backlog_problems(backlog)]
     return {
-        "status": "not_ready" if missing or failing else "ready",
+        "status": "not_ready" if problems else "ready",
+        "problems": problems,
         "dependencies": dependencies,
         "bridges": [
             {
@@ -109,7 +124,52 @@ def readiness() -> dict[str, Any]:
             for report in reports
         ],
         "missing_bridges": missing,
+        "backlog": backlog,
     }
+
+
+_WITHOUT = {
+    "postgres": "No order is accepted and no balance is answered.",
+    "redis": "Balances come from the database. Nothing is known of the bridges.",
+    "kafka": "Orders are accepted and wait until it is back.",
+    "matching": "Orders are accepted and wait to be matched.",
+    "trades": "Orders are matched and wait to be settled.",
+}
+"""What follows from the absence of each part."""
+
+
+def _problems(
+    dependencies: dict[str, dict[str, str]], missing: list[str], reports: list[BridgeReport]
+) -> list[str]:
+    found = [
+        f"{name} does not answer. {_WITHOUT[name]}"
+        for name, state in dependencies.items()
+        if state["status"] != "ok"
+    ]
+    if dependencies["redis"]["status"] == "ok":
+        states = {name: sorted({r.state for r in reports if r.bridge == name}) for name in missing}
+        found += [
+            f"The {name} bridge is {', '.join(states[name])}. {_WITHOUT[name]}"
+            if states[name]
+            else f"No {name} worker has reported for {STALE_SECONDS:g} s. {_WITHOUT[name]}"
+            for name in missing
+        ]
+    return found
+
+
+def _backlog(postgres: dict[str, str]) -> dict[str, int | None]:
+    pending = None
+    if postgres["status"] == "ok":
+        with suppress(DatabaseError, InterfaceError):  # gone since it was asked a moment ago
+            pending = count_pending()
+    return {"pending": pending, "limit": settings.ORDERS_MAX_PENDING}
+
+
+def _backlog_problems(backlog: dict[str, int | None]) -> list[str]:
+    pending, limit = backlog["pending"], backlog["limit"]
+    if pending is None or limit is None or pending < limit:
+        return []
+    return [f"{limit} orders wait to be matched, which is the most. New ones are refused with 503."]
 
 
 def _state(ask: Callable[[], object]) -> dict[str, str]:

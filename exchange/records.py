@@ -145,6 +145,24 @@ def decode_order_event(value: bytes) -> OrderEvent:
         raise RecordError(str(error)) from error
 
 
+class _Claim(msgspec.Struct):
+    """As much of a new order's record as tells which order it is about."""
+
+    type: Literal["new"]
+    order_id: Identifier
+
+
+_claim_decoder = msgspec.json.Decoder(_Claim)
+
+
+def claimed_order_id(value: bytes) -> int | None:
+    """Return which new order a record that cannot be decoded is about, if that much can be read."""
+    try:
+        return _claim_decoder.decode(value).order_id
+    except _UNREADABLE:
+        return None
+
+
 def decode_trade_event(value: bytes) -> TradeEvent:
     """Decode a value of `trade-events`.
 

@@ -1,6 +1,6 @@
 """What feeds the matching task: `order-events`, each partition from its checkpoint on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from balances.checkpoints import current_epoch
 from exchange.kafka import ORDER_EVENTS
@@ -14,8 +14,11 @@ class MatchingFeed:
     group = "matching"
     task = match_orders
 
-    def begin(self, partitions: set[int]) -> Mapping[int, int | None]:
-        return host.begin(partitions)
+    def begin(self, partitions: set[int], alive: Callable[[], None]) -> Mapping[int, int | None]:
+        return host.begin(partitions, alive)
 
     def is_current(self) -> bool:
         return host.epoch == current_epoch()
+
+    def has_room(self) -> bool:
+        return host.has_room()

@@ -5,7 +5,7 @@ replay of `order-events` from the checkpoint then brings the engine to where it 
 writes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,25 +31,27 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """An engine at the checkpoint, the scales of its markets, and the epoch all this is true in."""
+    """A partition's engine at its checkpoint, the scales of its markets, the epoch of all this."""
 
+    partition: int
     engine: Engine
     scales: dict[str, Scale]
     epoch: int
 
 
-def recover(partition: int) -> Recovered:
-    """Return the engine of `partition` as it was at its checkpoint."""
-    with _snapshot():
+def recover(partition: int, alive: Callable[[], None] = lambda: None) -> Recovered:
+    """Return the engine of `partition` as it was at its checkpoint; call `alive` on the way."""
+    with snapshot():
         checkpoint = Checkpoint.objects.get(pk=partition)
         engine = Engine(checkpoint.offset)
         scales: dict[str, Scale] = {}
-        for market in Market.objects.all():
-            if partition_for(market.base_id) == partition:
-                open_market(engine, scales, market, last_trade_id=_last_trade_id(market))
-        for row in _live_orders(list(scales)):
-            _restore(engine, scales, row)
-    return Recovered(engine, scales, checkpoint.epoch_id)
+        for market in markets_on(partition):
+            open_market(engine, scales, market, last_trade_id=last_trade_id(market))
+        for count, row in enumerate(live_orders(list(scales))):
+            if count % FETCH == 0:
+                alive()
+            restore_order(engine, scales, row)
+    return Recovered(partition, engine, scales, checkpoint.epoch_id)
 
 
 def open_market(
@@ -60,15 +62,22 @@ def open_market(
     scales[market.symbol] = Scale(market.tick_size, market.lot_size)
 
 
-def _last_trade_id(market: Market) -> int:
+def markets_on(partition: int) -> list[Market]:
+    """Return the markets whose events are on `partition`."""
+    return [market for market in Market.objects.all() if partition_for(market.base_id) == partition]
+
+
+def last_trade_id(market: Market) -> int:
+    """Return the number of the market's last settled trade, 0 before any."""
     numbers = Trade.objects.filter(market=market).order_by("-trade_id")
     return numbers.values_list("trade_id", flat=True).first() or 0
 
 
-_Row = tuple[int, int, str, str, Decimal, Decimal, Decimal]
+LiveOrder = tuple[int, int, str, str, Decimal, Decimal, Decimal]
+"""Id, user, market, side, price, quantity, filled quantity."""
 
 
-def _live_orders(markets: list[str]) -> Iterator[_Row]:
+def live_orders(markets: list[str]) -> Iterator[LiveOrder]:
     """Yield the live orders in the order in which the log had them: that is their priority."""
     return (
         Order.objects.filter(market_id__in=markets, status__in=LIVE_STATUSES)
@@ -78,7 +87,8 @@ def _live_orders(markets: list[str]) -> Iterator[_Row]:
     )
 
 
-def _restore(engine: Engine, scales: dict[str, Scale], row: _Row) -> None:
+def restore_order(engine: Engine, scales: dict[str, Scale], row: LiveOrder) -> None:
+    """Put a live order back into its book, behind those restored before it."""
     order_id, user_id, market, side, price, quantity, filled = row
     scale = scales[market]
     engine.restore(
@@ -92,7 +102,7 @@ def _restore(engine: Engine, scales: dict[str, Scale], row: _Row) -> None:
 
 
 @contextmanager
-def _snapshot() -> Iterator[None]:
+def snapshot() -> Iterator[None]:
     """One consistent view of the database, however long the reading takes."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")

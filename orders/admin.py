@@ -91,10 +91,16 @@ class MarketForm(_MarketModelForm):
 def _why_not_settled(market: Market) -> str:
     halt = MarketHalt.objects.filter(pk=market.pk).first()
     if halt is not None:
-        return f"Its results are not settled from offset {halt.offset} on: {halt.reason}"
+        return (
+            f"Its results are not settled from offset {halt.offset} on: {halt.reason}. Mend the "
+            f"cause, then run: manage.py resume {market.pk}"
+        )
     checkpoint = Checkpoint.objects.filter(pk=partition_for(market.base_id)).first()
     if checkpoint is not None and checkpoint.halted_reason:
-        return f"Partition {checkpoint.partition} is not settled: {checkpoint.halted_reason}"
+        return (
+            f"Partition {checkpoint.partition} is not settled: {checkpoint.halted_reason}. Mend "
+            f"the cause, then run: manage.py resume {checkpoint.partition}"
+        )
     return ""
 
 

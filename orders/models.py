@@ -142,6 +142,9 @@ class Order(models.Model):
     cancel_requested_at = models.DateTimeField(null=True)
     relayed_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
+    finished_epoch = models.PositiveIntegerField(
+        null=True, help_text="The epoch of the log whose event finished it."
+    )
 
     class Meta:
         ordering = ["-id"]
@@ -180,6 +183,11 @@ class Order(models.Model):
                 condition=Q(epoch__isnull=True, offset__isnull=True)
                 | Q(epoch__isnull=False, offset__isnull=False),
                 name="order_place_on_log_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(finished_at__isnull=True, finished_epoch__isnull=True)
+                | Q(finished_at__isnull=False, finished_epoch__isnull=False),
+                name="order_finish_whole",
             ),
             models.UniqueConstraint(
                 fields=["user", "client_order_id"],

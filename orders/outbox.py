@@ -22,7 +22,8 @@ logger = structlog.get_logger(__name__)
 
 _RETRY_AFTER_SECONDS = 2.0
 _OPENING_SECONDS = 1.0
-"""How long a request waits for another one that is connecting; then the relay takes its order."""
+"""How long a request waits for another one that connects for the first time; then the relay takes
+its order."""
 
 
 class _Outlet:
@@ -37,13 +38,17 @@ class _Outlet:
     def publish_soon(self, record: OutgoingRecord, order_id: int) -> None:
         if self._open and not self._is_closed():
             self._send(record, order_id)
-        elif not self._is_closed() and self._opening.acquire(timeout=_OPENING_SECONDS):
+        elif not self._is_closed() and self._opening.acquire(timeout=self._patience()):
             # One thread connects; the others find it connected, or closed.
             try:
                 if not self._is_closed():
                     self._send(record, order_id)
             finally:
                 self._opening.release()
+
+    def _patience(self) -> float:
+        """How long to wait for another request to connect: not at all after an outage."""
+        return 0.0 if self._closed_until else _OPENING_SECONDS
 
     def _is_closed(self) -> bool:
         return time.monotonic() < self._closed_until

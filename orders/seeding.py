@@ -10,7 +10,7 @@ from django.db import connection
 from balances import services as balances
 from balances.changes import change_balances
 from balances.ledger import ZERO, Movement, apply_movements
-from balances.models import Balance
+from balances.models import SEED_NOTE, Balance
 from exchange.models import User
 from orders.models import Asset, Market
 
@@ -50,7 +50,7 @@ def seed_traders() -> None:
             pk=user_id, defaults={"username": f"user{user_id}", "password": make_password(None)}
         )
         if created:
-            balances.deposit(user_id=user_id, asset=asset, amount=amount, note="seed")
+            balances.deposit(user_id=user_id, asset=asset, amount=amount, note=SEED_NOTE)
     _let_sequence_follow()
 
 
@@ -83,7 +83,7 @@ def seed_bulk_users(count: int) -> Iterator[int]:
         users = User.objects.filter(username__in=names).values_list("pk", flat=True)
         funded = set(Balance.objects.filter(user_id__in=users).values_list("user_id", "asset_id"))
         movements = [
-            Movement(user, asset, "deposit", BULK_FUNDS, ZERO, note="seed")
+            Movement(user, asset, "deposit", BULK_FUNDS, ZERO, note=SEED_NOTE)
             for user in users
             for asset in assets
             if (user, asset) not in funded

@@ -1,27 +1,39 @@
 """Reads of orders and markets. Nothing here writes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from decimal import Decimal
 from typing import NamedTuple
 
 from django.db.models import F, QuerySet, Sum
 
+from exchange.records import SideName
 from orders.models import LIVE_STATUSES, Market, Order
 
 
-class PlaceOnLog(NamedTuple):
-    """Where the engine saw an order; both None as long as no result has been settled."""
+class OrderFacts(NamedTuple):
+    """What never changes of an order, and the place on the log once a result has settled it.
 
+    `price`: quote per base; `quantity`: base. `epoch` and `offset` are None before that.
+    """
+
+    order_id: int
+    user_id: int
+    market: str
+    side: SideName
+    price: Decimal
+    quantity: Decimal
     epoch: int | None
     offset: int | None
 
 
-def places_on_log(order_ids: Sequence[int]) -> dict[int, PlaceOnLog]:
-    """Return the settled places of those of `order_ids` that exist, in one query."""
+def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
+    """Return the facts of those of `order_ids` that exist, in one query."""
     if not order_ids:
         return {}
-    rows = Order.objects.filter(pk__in=order_ids).values_list("pk", "epoch", "offset")
-    return {pk: PlaceOnLog(epoch, offset) for pk, epoch, offset in rows}
+    rows = Order.objects.filter(pk__in=order_ids).values_list(
+        "pk", "user_id", "market_id", "side", "price", "quantity", "epoch", "offset"
+    )
+    return {row[0]: OrderFacts._make(row) for row in rows}
 
 
 def list_orders(

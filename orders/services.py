@@ -19,7 +19,7 @@ from balances.cache import CachedBalance
 from balances.changes import change_balances
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
-from orders import outbox
+from orders import backlog, outbox
 from orders.models import UNFINISHED_STATUSES, Asset, Market, Order
 
 logger = structlog.get_logger(__name__)
@@ -96,7 +96,8 @@ def place_order(
     returned: a retry is harmless. `market_named_by`: which input an error about the market names.
 
     Raises:
-        ClientError: one of this module's or of `balances.services`; nothing has changed.
+        ClientError: one of this module's, of `orders.backlog` or `balances.services`; nothing
+            has changed.
     """
     if client_order_id is not None and (known := _known(user_id, client_order_id)):
         return Placed(known, created=False)
@@ -108,6 +109,7 @@ def place_order(
             f"{market} is halted: no new orders until it is resumed.", field=market_named_by
         )
     _check_amounts(rules, price, quantity)
+    backlog.require_room()
     order = Order(
         user_id=user_id,
         market=rules,
@@ -128,6 +130,7 @@ def place_order(
         if client_order_id is not None and (known := _known(user_id, client_order_id)):
             return Placed(known, created=False)
         raise
+    backlog.note_accepted()
     logger.info("order_accepted", order_id=order.pk, market=market, side=side, user_id=user_id)
     outbox.publish_soon(order)
     return Placed(order, created=True)
@@ -163,6 +166,14 @@ def request_cancel(*, order_id: int, user_id: int | None = None) -> Order:
 def halt_market(*, market: str, reason: str) -> None:
     """Take no more orders on `market`; what rests there stays as it is."""
     Market.objects.filter(pk=market).update(state=Market.State.HALTED, state_reason=reason[:500])
+
+
+def reopen_market(*, market: str, halted_for: str | None = None) -> None:
+    """Take orders on `market` again; with `halted_for`, only if that is why it takes none."""
+    halted = Market.objects.filter(pk=market, state=Market.State.HALTED)
+    if halted_for is not None:
+        halted = halted.filter(state_reason=halted_for)
+    halted.update(state=Market.State.OPEN, state_reason="")
 
 
 def _known(user_id: int, client_order_id: str) -> Order | None:

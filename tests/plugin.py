@@ -28,6 +28,8 @@ _OWN = tuple(server for server in _SERVERS if server.address_variable not in os.
 for _server in _OWN:
     os.environ[_server.address_variable] = _server.url
 os.environ["PROCESS_NAME"] = "tests"
+# All requests of the tests come from one address; those about limits switch them on.
+os.environ["THROTTLES"] = "0"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

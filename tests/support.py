@@ -5,15 +5,17 @@ onto the real log; `pump` reads the log and runs the matching and the settlement
 the bridges would. Nothing is mocked.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
 
 from django.db import connection
 from django_redis import get_redis_connection
 
 from balances import cache, trust
+from balances.audit import CHECKS, Outcome, parameters, run_check
+from balances.audit.cached import compare_cache
+from balances.audit.runner import partitions_of_assets
 from balances.models import Balance
 from exchange.kafka import ORDER_EVENTS, TRADE_EVENTS, LogRecord, TopicReader, topic_name
 from matching.host import MatchingHost
@@ -177,74 +179,16 @@ def trust_cache() -> None:
 
 def differences() -> list[str]:
     """Return every way in which the books do not balance; empty when all promises are kept."""
-    found: list[str] = []
-    for name, query in CHECKS.items():
-        with connection.cursor() as cursor:
-            cursor.execute(query)
-            found += [f"{name}: {row}" for row in cursor.fetchall()]
-    return found + _cache_differences()
+    given = parameters(partitions_of_assets())
+    with connection.cursor() as cursor:
+        outcomes = [run_check(cursor, check, given, 0) for check in CHECKS.values()]
+    return described([*outcomes, compare_cache()])
 
 
-def _cache_differences() -> list[str]:
-    found = []
-    stored: dict[tuple[int, str], Any] = {
-        (row.user_id, row.asset_id): row for row in Balance.objects.all()
-    }
-    for user_id in {key[0] for key in stored}:
-        for asset, value in cache.raw_entry(user_id).items():
-            name, text = asset.decode(), value.decode()
-            if not name.startswith("a:") or text.startswith("~"):
-                continue
-            row = stored[user_id, name.removeprefix("a:")]
-            expected = f"{row.version}:{row.available:f}:{row.held:f}"
-            if text != expected:
-                found.append(f"cache of user {user_id} {name}: {text}, not {expected}")
-    return found
-
-
-CHECKS = {
-    "conservation": """
-        SELECT asset_id, sum(available + held),
-          (SELECT coalesce(sum(available_change), 0) FROM balances_ledgerentry l
-           WHERE l.asset_id = b.asset_id AND kind IN ('deposit', 'withdrawal'))
-        FROM balances_balance b GROUP BY asset_id
-        HAVING sum(available + held) <>
-          (SELECT coalesce(sum(available_change), 0) FROM balances_ledgerentry l
-           WHERE l.asset_id = b.asset_id AND kind IN ('deposit', 'withdrawal'))""",
-    "overdraft": "SELECT user_id, asset_id FROM balances_balance WHERE available < 0 OR held < 0",
-    "balance against ledger": """
-        SELECT user_id, asset_id FROM balances_balance b
-        FULL JOIN (SELECT user_id, asset_id, sum(available_change) AS a, sum(held_change) AS h
-                   FROM balances_ledgerentry GROUP BY 1, 2) l USING (user_id, asset_id)
-        WHERE coalesce(b.available, 0) <> coalesce(l.a, 0) OR coalesce(b.held, 0) <> coalesce(l.h, 0)
-        """,
-    "last ledger entry against balance": """
-        SELECT DISTINCT ON (l.user_id, l.asset_id) l.user_id, l.asset_id, l.available_after, b.available
-        FROM balances_ledgerentry l JOIN balances_balance b USING (user_id, asset_id)
-        WHERE (l.available_after, l.held_after) <> (b.available, b.held)
-          AND l.id = (SELECT max(id) FROM balances_ledgerentry m
-                      WHERE m.user_id = l.user_id AND m.asset_id = l.asset_id)""",
-    "holds": """
-        SELECT user_id, asset_id, b.held, o.held FROM balances_balance b
-        FULL JOIN (
-          SELECT user_id, CASE side WHEN 'buy' THEN quote_id ELSE base_id END AS asset_id,
-            sum((quantity - filled_quantity) * CASE side WHEN 'buy' THEN price ELSE 1 END) AS held
-          FROM orders_order JOIN orders_market ON symbol = market_id
-          WHERE status IN ('pending', 'open', 'partially_filled') GROUP BY 1, 2
-        ) o USING (user_id, asset_id)
-        WHERE coalesce(b.held, 0) <> coalesce(o.held, 0)""",
-    "fills against trades": """
-        SELECT id, filled_quantity, filled_quote FROM orders_order o
-        WHERE (filled_quantity, filled_quote) <> (
-          SELECT coalesce(sum(quantity), 0), coalesce(sum(quantity * price), 0)
-          FROM balances_trade t WHERE t.buy_order_id = o.id OR t.sell_order_id = o.id)""",
-    "trade ids dense": """
-        SELECT market_id, count(*), max(trade_id) FROM balances_trade
-        GROUP BY market_id HAVING count(*) <> max(trade_id)""",
-    "crossed book": """
-        SELECT market_id, max(price) FILTER (WHERE side = 'buy'), min(price) FILTER (WHERE side = 'sell')
-        FROM orders_order WHERE status IN ('open', 'partially_filled') GROUP BY market_id
-        HAVING max(price) FILTER (WHERE side = 'buy') >= min(price) FILTER (WHERE side = 'sell')""",
-    "halts": "SELECT market_id, reason FROM balances_markethalt",
-    "halted partitions": "SELECT partition FROM balances_checkpoint WHERE halted_reason <> ''",
-}
+def described(outcomes: Iterable[Outcome]) -> list[str]:
+    """Return a line for each row that was found, and for each check that could not look."""
+    lines = []
+    for outcome in outcomes:
+        lines += [f"{outcome.name}: {row}" for row in outcome.first]
+        lines += [f"{outcome.name}: {outcome.not_checked}"] if outcome.not_checked else []
+    return lines

@@ -20,12 +20,14 @@ logger = structlog.get_logger(__name__)
 class ClientError(Exception):
     """A request that cannot be carried out as it is. Nothing has been changed.
 
-    `code` is part of the API and never changes its meaning; `field` names the input at fault.
+    `code` is part of the API and never changes its meaning; `field` names the input at fault;
+    `retry_after_seconds` says when the same request may succeed.
     """
 
     code: ClassVar[str]
     field: str | None = None
     http_status: ClassVar[int] = status.HTTP_422_UNPROCESSABLE_ENTITY
+    retry_after_seconds: ClassVar[int | None] = None
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
@@ -50,7 +52,10 @@ class ErrorBody(ErrorDetail):
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: map `error` to an answer, or None for what is our own fault."""
     if isinstance(error, ClientError):
-        return _answer(error.http_status, [_detail(error.code, error.field, error.message)])
+        refusal = _answer(error.http_status, [_detail(error.code, error.field, error.message)])
+        if error.retry_after_seconds is not None:
+            refusal["Retry-After"] = str(error.retry_after_seconds)
+        return refusal
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("database_unavailable", error=str(error).strip())
         unavailable = _detail(

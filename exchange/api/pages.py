@@ -8,27 +8,33 @@ from django.views import defaults
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _wants_page(request):
+    if wants_page(request):
         return defaults.bad_request(request, exception)
-    return _answer(400, "bad_request", "The request could not be understood.")
+    return error_answer(400, "bad_request", "The request could not be understood.")
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _wants_page(request):
+    if wants_page(request):
         return defaults.page_not_found(request, exception)
-    return _answer(404, "not_found", "There is nothing at this address; GET /docs lists what is.")
+    return error_answer(
+        404, "not_found", "There is nothing at this address; GET /docs lists what is."
+    )
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    if _wants_page(request):
+    if wants_page(request):
         return defaults.server_error(request)
-    return _answer(500, "internal_error", "This is our fault; the request id names it in our logs.")
+    return error_answer(
+        500, "internal_error", "This is our fault; the request id names it in our logs."
+    )
 
 
-def _wants_page(request: HttpRequest) -> bool:
+def wants_page(request: HttpRequest) -> bool:
+    """Return whether a person is looking, and not a program."""
     return "text/html" in request.headers.get("Accept", "")
 
 
-def _answer(status: int, code: str, message: str) -> JsonResponse:
+def error_answer(status: int, code: str, message: str) -> JsonResponse:
+    """Return an answer with the body of every error, from outside of a view."""
     error = {"code": code, "field": None, "message": message}
     return JsonResponse({**error, "errors": [error]}, status=status)

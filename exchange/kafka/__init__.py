@@ -9,6 +9,7 @@ off in silence.
     publisher   writing, in order and without a gap
     consumer    reading as a worker does
     reader      reading from outside every group: tests, tools
+    scan        the same for a long stretch, a piece at a time
 """
 
 from exchange.kafka.admin import Log, LogIdentity, TopicsMissingError, reachable
@@ -21,11 +22,13 @@ from exchange.kafka.names import (
     LogError,
     LogRecord,
     OutgoingRecord,
+    dead_letter,
     partition_for,
     topic_name,
 )
 from exchange.kafka.publisher import Publisher
 from exchange.kafka.reader import TopicReader, read_topic
+from exchange.kafka.scan import TopicScan
 
 __all__ = [
     "DEAD_ORDER_EVENTS",
@@ -41,7 +44,9 @@ __all__ = [
     "Publisher",
     "Rebalanced",
     "TopicReader",
+    "TopicScan",
     "TopicsMissingError",
+    "dead_letter",
     "partition_for",
     "reachable",
     "read_topic",

@@ -12,7 +12,7 @@ DEAD_ORDER_EVENTS = "order-events.dead"
 TOPICS = (ORDER_EVENTS, TRADE_EVENTS, DEAD_ORDER_EVENTS)
 
 MAX_RECORD_BYTES = 16 * 1024 * 1024
-"""An order's result is one record: room for one that trades with a hundred thousand others."""
+"""An order's result is one record: some 700 kB with the most fills that the engine allows."""
 
 LogError = KafkaError
 """What any call of this package raises when the log is away or refuses."""
@@ -34,6 +34,13 @@ class OutgoingRecord(NamedTuple):
     key: bytes
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def dead_letter(topic: str, record: LogRecord, reason: str) -> OutgoingRecord:
+    """Return `record` of `topic` as it goes to the dead letters: untouched, with its reason."""
+    origin = f"{topic}/{record.partition}/{record.offset}".encode()
+    headers = (("reason", reason.encode()[:1000]), ("origin", origin))
+    return OutgoingRecord(DEAD_ORDER_EVENTS, 0, origin, record.value or b"", headers)
 
 
 def partition_for(base_asset: str) -> int:

@@ -52,7 +52,16 @@ class Publisher:
         Raises:
             LogError: it could not even be handed over.
         """
-        self._send(self._connected(), record).add_errback(on_error)
+        client = self._connected()
+
+        def failed(error: BaseException) -> None:
+            # The client itself goes on taking records, and may never send one again: it has lost
+            # its producer id when a record expires that it had tried to send, and asks for no
+            # other.
+            self._retire(client)
+            on_error(error)
+
+        self._send(client, record).add_errback(failed)
 
     def flush(self) -> None:
         """Wait until everything handed over with `publish_soon` has arrived or failed."""
@@ -66,12 +75,15 @@ class Publisher:
         with self._lock:
             client, self._client = self._client, None
         if client is not None:
-            # Its own close() waits for what it still has to send, and lives on if that takes too
-            # long. Here those records are given up, so that nothing of it can be written beside
-            # what the next client writes; whoever had them sent is told, and sends them again.
-            client._sender.force_close()
-            client._sender.join(CLOSE_SECONDS)
-            client.close(timeout=0)
+            _end(client)
+
+    def _retire(self, client: Any) -> None:
+        """Drop a client that has failed. Does not wait: it is the client's thread that calls."""
+        with self._lock:
+            if self._client is not client:
+                return  # it has been dropped already
+            self._client = None
+        threading.Thread(target=_end, args=(client,), name="kafka-client-ends", daemon=True).start()
 
     def _connected(self) -> Any:
         with self._lock:
@@ -98,3 +110,15 @@ class Publisher:
             partition=record.partition,
             headers=list(record.headers),
         )
+
+
+def _end(client: Any) -> None:
+    """End a client with what it still holds.
+
+    Its own close() waits for what it still has to send, and lives on if that takes too long. Here
+    those records are given up, so that nothing of it can be written beside what the next client
+    writes; whoever had them sent is told, and sends them again.
+    """
+    client._sender.force_close()
+    client._sender.join(CLOSE_SECONDS)
+    client.close(timeout=0)

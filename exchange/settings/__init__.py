@@ -8,6 +8,7 @@ from exchange.settings.access import *
 from exchange.settings.admin import *
 from exchange.settings.api import *
 from exchange.settings.base import *
+from exchange.settings.limits import *
 from exchange.settings.logs import *
 from exchange.settings.security import *
 from exchange.settings.stores import *

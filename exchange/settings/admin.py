@@ -72,6 +72,7 @@ UNFOLD = {
                     _page("Checkpoints", "flag", "balances", "checkpoint"),
                     _page("Log epochs", "history", "balances", "logepoch"),
                     _page("Halted settlements", "front_hand", "balances", "markethalt"),
+                    _page("Past halts", "history_toggle_off", "balances", "pasthalt"),
                     _page("Cache trust", "verified_user", "balances", "cachetrust"),
                     _page("Groups", "group", "auth", "group"),
                 ],

@@ -14,6 +14,7 @@ REST_FRAMEWORK = {
         "exchange.access.authentication.SignInAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["exchange.access.permissions.SignedIn"],
+    "DEFAULT_THROTTLE_CLASSES": ["exchange.api.throttling.ExchangeThrottle"],
     "DEFAULT_PAGINATION_CLASS": "exchange.api.pagination.NewestFirst",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "exchange.api.errors.handle_exception",
@@ -35,6 +36,10 @@ SPECTACULAR_SETTINGS = {
     # Without this the page asks a validator on somebody else's server.
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "validatorUrl": None},
     "COMPONENT_SPLIT_REQUEST": True,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "exchange.api.schema.document_limits",
+    ],
     "ENUM_NAME_OVERRIDES": {
         "Side": "orders.models.Order.Side",
         "OrderType": "orders.models.Order.Type",

@@ -1,22 +1,22 @@
 """What every Django project sets: apps, middleware, URLs, templates, secrets."""
 
+import os
 from pathlib import Path
 
 import environ
 
 import exchange.money  # noqa: F401 - exact decimals before anything computes
+from exchange.settings.production import DEVELOPMENT_KEY, insist_on_production
 
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
 PRODUCTION = env.str("EXCHANGE_ENV", default="development") == "production"
+if PRODUCTION:
+    insist_on_production(os.environ)
 
 DEBUG = env.bool("DJANGO_DEBUG", default=not PRODUCTION)
-SECRET_KEY = (
-    env.str("DJANGO_SECRET_KEY")
-    if PRODUCTION
-    else env.str("DJANGO_SECRET_KEY", default="development-only")
-)
+SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="" if PRODUCTION else DEVELOPMENT_KEY)
 ALLOWED_HOSTS = env.list(
     "DJANGO_ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"]
 )
@@ -43,12 +43,16 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "exchange.content_policy.ContentPolicyMiddleware",
     "exchange.middleware.RequestIdMiddleware",
+    "exchange.api.throttling.RateLimitMiddleware",
+    "exchange.request_bounds.RequestBoundsMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "exchange.login_limits.LoginLimitMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 

@@ -1,7 +1,7 @@
 """Logs: JSON lines in production, readable lines in development; the same fields in both.
 
 Every line carries the process's name and, where there is one, the `request_id` that ties an
-order's lines together from request to settlement.
+order's lines together from request to settlement. No line carries a secret (`exchange.redaction`).
 """
 
 import logging
@@ -9,10 +9,20 @@ import os
 
 import structlog
 
+from exchange.redaction import redact_uncaught, redactor
 from exchange.settings.base import PRODUCTION, env
 
 LOG_FORMAT = env.str("LOG_FORMAT", default="json" if PRODUCTION else "console")
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO")
+
+redact_uncaught()
+
+
+class RedactingFormatter(structlog.stdlib.ProcessorFormatter):
+    """The way every line goes, tracebacks included: without secrets."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redactor.text(super().format(record))
 
 
 def _add_process_name(
@@ -49,10 +59,11 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {
         "structured": {
-            "()": structlog.stdlib.ProcessorFormatter,
+            "()": RedactingFormatter,
             "foreign_pre_chain": _shared_processors,
             "processors": [
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                redactor.processor,
                 *(
                     [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
                     if LOG_FORMAT == "json"

@@ -21,6 +21,11 @@ DATABASES = {
         "ATOMIC_REQUESTS": False,
         "OPTIONS": {
             "connect_timeout": 5,
+            # A server that vanishes without a word is noticed: idle, and in mid-request.
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+            "tcp_user_timeout": 20_000,
             "options": f"-c transaction_timeout={TRANSACTION_TIMEOUT_SECONDS * 1000} "
             "-c lock_timeout=5000",
         },
@@ -71,3 +76,7 @@ KAFKA_BRIDGES = {
 }
 """What `celery worker --bridge NAME` feeds: the class that says from where, and to which task."""
 KAFKA_RELAY_TIMEOUT_MS = env.int("KAFKA_RELAY_TIMEOUT_MS", default=10_000)
+
+ORDERS_MAX_PENDING = env.int("ORDERS_MAX_PENDING", default=100_000)
+"""Orders that may wait to be matched, whatever holds them up. Beyond it new ones are refused with
+503 for the moment (`orders.backlog`)."""

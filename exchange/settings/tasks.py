@@ -11,6 +11,7 @@ CELERY_TASK_DEFAULT_QUEUE = "periodic"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "exchange.beat:BoundedScheduler"
 CELERY_BEAT_SCHEDULE = {
     "relay-unpublished-orders": {
         "task": "orders.relay",
@@ -22,5 +23,10 @@ CELERY_BEAT_SCHEDULE = {
         "task": "balances.care_for_cache",
         "schedule": 1.0,
         "options": {"expires": 2},
+    },
+    "watch-results": {
+        "task": "balances.watch",
+        "schedule": 5.0,
+        "options": {"expires": 10},
     },
 }

@@ -56,7 +56,12 @@ def _web(service: str, *, port: int, bind: str) -> Process:
             *("gunicorn", "exchange.wsgi", "--bind", f"{bind}:{port}"),
             *("--worker-class", "gthread", "--threads", str(WEB_THREADS)),
             *("--workers", str(WEB_WORKERS[service])),
+            # What Django bounds is the rest: exchange/request_bounds.py.
+            *("--limit-request-line", "4094", "--limit-request-fields", "50"),
+            *("--limit-request-field_size", "8190"),
+            *("--timeout", "30", "--keep-alive", "5"),
             *("--graceful-timeout", str(STOP_SECONDS - 5)),
+            *("--logger-class", "exchange.gunicorn_log.RedactingLogger"),
             "--no-control-socket",  # it would be the same file for all three
         ),
         environment={"PROCESS_NAME": service, "EXCHANGE_SERVICE": service},

@@ -101,6 +101,7 @@ class Stack:
         """Return the environment of the processes: this one's, with the stack's addresses."""
         return {
             "EXCHANGE_DEMO": "True",  # everything is on loopback; what is set outside goes first
+            "THROTTLES": "0",  # all requests come from this machine; given from outside, it stays
             **os.environ,
             "DJANGO_SETTINGS_MODULE": "exchange.settings",
             **self._settings_for_broker(),

@@ -11,7 +11,7 @@ How it works:
   O(1): the entry is zeroed where it stands and swept out later, before such entries outnumber
   the live ones (`levels.py`).
 - An order trades with the best price first, at one price with the oldest order, always at the
-  maker's price. What is left of it rests.
+  maker's price. What is left of it rests, or is canceled after `MAX_FILLS` trades at once.
 - `position` moves with every event. Results are chained: each names the offset of the one before.
 - Recovery: `Engine(checkpoint)`, `add_market` for each market, `restore` for each live order in
   time order, then `apply` every event after the checkpoint. Results come out as the first time.
@@ -21,8 +21,8 @@ The engine never reads a clock, rolls dice, does I/O, imports Django or touches 
 assertions stay on in production: better no result than a wrong one.
 """
 
-from matching.engine.book import OrderBook
-from matching.engine.engine import Engine
+from matching.engine.book import MAX_FILLS, OrderBook
+from matching.engine.engine import FILL_LIMIT, Engine
 from matching.engine.errors import CrossedBook, DuplicateOrder, UnknownMarket
 from matching.engine.messages import (
     BUY,
@@ -40,6 +40,8 @@ from matching.engine.messages import (
 
 __all__ = [
     "BUY",
+    "FILL_LIMIT",
+    "MAX_FILLS",
     "NO_OFFSET",
     "SELL",
     "CancelOrder",

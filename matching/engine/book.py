@@ -6,16 +6,23 @@ than its limit. What a limit order cannot trade at once rests in the book.
 
 Self-trades are allowed: two orders of one user match like any others.
 
+One order trades at most `max_fills` times when it comes, so that the work and the record of one
+event are bounded. What it could trade beyond that is canceled: resting, it would cross the book.
+
 The book knows prices in ticks and quantities in lots, as plain integers. It must never read a
 clock, roll dice, do I/O or keep more than its live orders need.
 """
 
 from collections.abc import Iterable, Iterator
 from heapq import nsmallest
+from typing import Final
 
 from matching.engine.errors import CrossedBook, DuplicateOrder
 from matching.engine.levels import REMAINING, SLACK, BookEntry, BookSide
 from matching.engine.messages import BUY, SELL, Fill, RestingOrder, Side
+
+MAX_FILLS: Final = 5_000
+"""Fills of one event: its result stays below a megabyte, and its settlement below a second."""
 
 _new = tuple.__new__  # builds a named tuple in half the time of its own constructor
 
@@ -23,11 +30,13 @@ _new = tuple.__new__  # builds a named tuple in half the time of its own constru
 class OrderBook:
     """One market's resting orders. `last_trade_id`: number of its latest trade, 0 before any."""
 
-    __slots__ = ("_asks", "_bids", "_entries", "last_trade_id")
+    __slots__ = ("_asks", "_bids", "_entries", "_max_fills", "last_trade_id")
 
-    def __init__(self, last_trade_id: int = 0) -> None:
+    def __init__(self, last_trade_id: int = 0, max_fills: int = MAX_FILLS) -> None:
         assert last_trade_id >= 0, last_trade_id
+        assert max_fills > 0, max_fills
         self.last_trade_id = last_trade_id
+        self._max_fills = max_fills
         self._entries: dict[int, BookEntry] = {}
         self._bids = BookSide()
         self._asks = BookSide()
@@ -43,6 +52,8 @@ class OrderBook:
         self, order_id: int, user_id: int, side: Side, price: int, quantity: int
     ) -> tuple[int, tuple[Fill, ...]]:
         """Match a new limit order and let its remainder rest; return (remaining, fills).
+
+        The remainder does not rest if the order could trade on after `max_fills` fills.
 
         Raises:
             DuplicateOrder: the id is already in the book.
@@ -60,6 +71,8 @@ class OrderBook:
         fills: tuple[Fill, ...] = ()
         if makers.keys and makers.keys[0] <= reach:
             quantity, fills = self._match(makers, reach, quantity)
+            if len(fills) == self._max_fills and self._is_in_reach(makers, reach):
+                return quantity, fills
         if quantity:
             self._entries[order_id] = entry = [order_id, user_id, side, price, quantity]
             # As `own.append` does, without its call: this line is every resting order's.
@@ -73,15 +86,16 @@ class OrderBook:
         entries = self._entries
         fills: list[Fill] = []
         trade_id = self.last_trade_id
+        last_id = trade_id + self._max_fills
         keys, levels = makers.keys, makers.levels
-        while quantity and keys and keys[0] <= reach:
+        while quantity and keys and keys[0] <= reach and trade_id < last_id:
             level = levels.get(keys[0])
             if level is None:
                 makers.drop_stale_key()
                 continue
             queue = level.queue
             available = level.quantity
-            while quantity and available:
+            while quantity and available and trade_id < last_id:
                 maker = queue[0]
                 maker_order_id, maker_user_id, _, price, remaining = maker
                 if not remaining:
@@ -108,6 +122,11 @@ class OrderBook:
         self.last_trade_id = trade_id
         return quantity, tuple(fills)
 
+    @staticmethod
+    def _is_in_reach(makers: BookSide, reach: int) -> bool:
+        best = makers.best_key()
+        return best is not None and best <= reach
+
     def cancel(self, order_id: int) -> RestingOrder | None:
         """Take an order out; return it as it was, or `None` when it is not in the book."""
         entry = self._entries.pop(order_id, None)
@@ -133,9 +152,8 @@ class OrderBook:
         assert side in (BUY, SELL), side
         reach = side * price
         own, makers = (self._bids, self._asks) if side == BUY else (self._asks, self._bids)
-        best = makers.best_key()
-        if best is not None and best <= reach:
-            raise CrossedBook(f"order {order_id} at {price} reaches the other side at {abs(best)}")
+        if self._is_in_reach(makers, reach):
+            raise CrossedBook(f"order {order_id} at {price} reaches the other side")
         entry = [order_id, user_id, side, price, remaining]
         self._entries[order_id] = entry
         own.append(-reach, entry)

@@ -8,8 +8,9 @@ answer the same, byte for byte.
 
 from collections import deque
 from hashlib import sha256
+from typing import Final
 
-from matching.engine.book import OrderBook
+from matching.engine.book import MAX_FILLS, OrderBook
 from matching.engine.errors import DuplicateOrder, UnknownMarket
 from matching.engine.messages import (
     NO_OFFSET,
@@ -21,6 +22,9 @@ from matching.engine.messages import (
     Status,
 )
 
+FILL_LIMIT: Final = "fill_limit"
+"""The reason of an order whose remainder was canceled because it had traded `max_fills` times."""
+
 _new = tuple.__new__  # builds a named tuple in half the time of its own constructor
 
 
@@ -28,14 +32,16 @@ class Engine:
     """Books of one partition, at one position of its log.
 
     `position`: offset of the last event applied or skipped; before the first, the checkpoint the
-    engine was built from.
+    engine was built from. `max_fills`: how often one order may trade when it comes; the same for
+    every engine that reads the log, or their results would differ.
     """
 
-    __slots__ = ("_books", "_seen", "_seen_order", "position")
+    __slots__ = ("_books", "_max_fills", "_seen", "_seen_order", "position")
 
-    def __init__(self, position: int = NO_OFFSET) -> None:
+    def __init__(self, position: int = NO_OFFSET, max_fills: int = MAX_FILLS) -> None:
         assert position >= NO_OFFSET, position
         self.position = position
+        self._max_fills = max_fills
         self._books: dict[str, OrderBook] = {}
         self._seen: dict[int, int] = {}
         # The ids of `_seen` by offset: a dict that loses its first keys is slow to iterate.
@@ -54,7 +60,7 @@ class Engine:
         """
         if symbol in self._books:
             raise ValueError(f"market {symbol} is already in the engine")
-        self._books[symbol] = OrderBook(last_trade_id)
+        self._books[symbol] = OrderBook(last_trade_id, self._max_fills)
 
     def book(self, market: str) -> OrderBook:
         """Return the book of a market, to read it.
@@ -110,13 +116,19 @@ class Engine:
         self._seen[order_id] = offset
         self._seen_order.append(order_id)
         status: Status = "open"
+        reason, canceled = "", 0
         if fills:
             status = "partially_filled" if remaining else "filled"
+            if remaining and order_id not in book:
+                status, reason, canceled = "canceled", FILL_LIMIT, remaining
         before, self.position = self.position, offset
         return _new(
             Execution,
-            (market, offset, before, order_id, user_id, side, price, status, "", 0, fills),
-        )
+            (
+                market, offset, before, order_id, user_id, side, price, status, reason, canceled,
+                fills,
+            ),
+        )  # fmt: skip
 
     def _cancel(self, offset: int, command: CancelOrder) -> Execution | None:
         order_id, market = command
@@ -142,6 +154,24 @@ class Engine:
         if offset <= self.position:
             raise ValueError(f"offset {offset} is not beyond position {self.position}")
         self.position = offset
+
+    def refuse(self, offset: int, order_id: int, market: str) -> bool:
+        """Move past the unusable record of a new order; return whether the order is refused by it.
+
+        It is not if it has been seen before, or is in the book: then nothing but the position has
+        changed. A refused order counts as seen, so that a good record of it after this one is a
+        duplicate.
+
+        Raises:
+            ValueError: `offset` is not beyond `position`.
+        """
+        self.skip(offset)
+        book = self._books.get(market)
+        if order_id in self._seen or (book is not None and order_id in book):
+            return False
+        self._seen[order_id] = offset
+        self._seen_order.append(order_id)
+        return True
 
     def forget_seen(self, through_offset: int) -> None:
         """Forget the orders seen at or before an offset, so that memory stays bounded.

@@ -19,7 +19,7 @@ NO_OFFSET: Final = -1
 """`previous_offset` of the first event of a log: nothing came before it."""
 
 Status: TypeAlias = Literal["open", "partially_filled", "filled", "canceled", "rejected"]
-"""State of an order after an event. The engine itself never answers `rejected`."""
+"""State of an order after an event. The engine itself never answers `rejected`: see `refuse`."""
 
 
 class PlaceOrder(NamedTuple):

@@ -1,17 +1,22 @@
 """The exchange as its users see it: HTTP and `manage.py`. Postgres is read only to compare."""
 
+import inspect
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+import psycopg2.extensions
 import requests
 
+from balances.audit import CHECKS, parameters, run_check
 from exchange.embedded.server import wait_until
+from exchange.kafka import partition_for
 from exchange.stack.stack import Stack
-from tests.support import CHECKS
+from tests.support import described
 
 SETTLE_SECONDS = 60.0
 
@@ -108,14 +113,24 @@ class Exchange:
 
     def differences(self) -> list[str]:
         """Return every way in which the books do not balance."""
-        return [f"{name}: {row}" for name, sql in CHECKS.items() for row in self.query(sql)]
+        assets = [row[0] for row in self.query("SELECT symbol FROM orders_asset")]
+        given = parameters({asset: partition_for(asset) for asset in assets})
+        with self.cursor() as cursor:
+            return described(run_check(cursor, check, given, 0) for check in CHECKS.values())
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall()
+
+    @contextmanager
+    def cursor(self) -> Iterator[psycopg2.extensions.cursor]:
+        """Give a cursor on the stack's database, in one snapshot."""
         connection = psycopg2.connect(self.stack.addresses()["DATABASE_URL"])
+        connection.set_session(isolation_level="REPEATABLE READ", readonly=True)
         try:
             with connection.cursor() as cursor:
-                cursor.execute(sql)
-                return cursor.fetchall()
+                yield cursor
         finally:
             connection.close()
 
@@ -129,7 +144,9 @@ def await_that(condition: Callable[[], bool]) -> None:
         except (requests.ConnectionError, psycopg2.OperationalError):
             return False
 
-    wait_until(holds, timeout_seconds=SETTLE_SECONDS)
+    assert wait_until(holds, timeout_seconds=SETTLE_SECONDS), (
+        f"not within {SETTLE_SECONDS:g} s: {inspect.getsource(condition).strip()}"
+    )
 
 
 _UNSETTLED = """

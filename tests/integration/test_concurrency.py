@@ -132,7 +132,7 @@ def test_many_rows_at_once_never_wait_in_a_circle(exchange_world: World) -> None
         rng = random.Random(seed)
         for _ in range(20):
             movements = [
-                Movement(user, asset, "deposit", Decimal(1), Decimal(0))
+                Movement(user, asset, "deposit", Decimal(1), Decimal(0), note="system")
                 for user, asset in rng.sample(keys, 12)
             ]
             change_balances(lambda due=movements: (None, apply_movements(due)))  # type: ignore[misc]

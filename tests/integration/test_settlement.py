@@ -1,6 +1,7 @@
 """From an order to a settled trade: both walk-throughs, exactly once, in every order of mishaps."""
 
 from decimal import Decimal
+from functools import partial
 
 import msgspec
 import pytest
@@ -10,9 +11,11 @@ from balances.checkpoints import begin_epoch_for_gap, current_epoch
 from balances.models import Balance, Checkpoint, LedgerEntry, LogEpoch, Trade
 from balances.settle import SequenceError
 from balances.tasks import _face_gap
-from exchange.kafka import Log, LogRecord, partition_for
+from exchange.kafka import DEAD_ORDER_EVENTS, Log, LogRecord, partition_for, read_topic
 from exchange.money import MAX_AMOUNT
 from exchange.records import decode_trade_event, encode
+from matching import recovery
+from matching.engine import Engine
 from matching.host import MatchingHost
 from orders import seeding
 from orders.models import Market, Order
@@ -159,15 +162,37 @@ def test_a_gap_that_somebody_has_dealt_with_meanwhile_halts_nothing(exchange_wor
     assert differences() == []
 
 
-def test_a_result_that_cannot_be_read_halts_its_partition_alone(exchange_world: World) -> None:
+def test_a_result_that_cannot_be_read_is_made_again(exchange_world: World) -> None:
     world = exchange_world
+    orders = [world.place(1, "buy", 1, "1.9") for _ in range(3)]
     other = world.place(1, "buy", "0.01", 100, market="BTC-USDT")
     world.match()
-    broken = LogRecord(partition_for("ADA"), 0, b"not a record")
-    settle_records([broken, *world.trade_events()])
+    batch = world.trade_events()
+    ours = [record for record in batch if record.partition == partition_for("ADA")]
+    broken = LogRecord(ours[1].partition, ours[1].offset, b"not a record")
+    damaged = [broken if record == ours[1] else record for record in batch]
+    with pytest.raises(SequenceError, match="follows"):
+        settle_records(damaged)
+    assert settle_records(damaged) == 0, "results of the epoch before are dropped"
+    dead = read_topic(DEAD_ORDER_EVENTS)
+    assert {record.value for record in dead} == {b"not a record"}
 
-    assert status_of(other) == ("open", "0")
-    assert Checkpoint.objects.exclude(halted_reason="").get().partition == partition_for("ADA")
+    world.restart_matching()  # what a worker does when it finds the database at another epoch
+    world.pump()
+    assert {status_of(order) for order in (*orders, other)} == {("open", "0")}
+    assert not Checkpoint.objects.exclude(halted_reason="").exists()
+    assert differences() == []
+
+
+def test_what_cannot_be_read_and_is_no_result_does_no_harm(exchange_world: World) -> None:
+    world = exchange_world
+    order = world.place(1, "buy", 1, "1.9")
+    world.match()
+    batch = world.trade_events()
+    stray = LogRecord(batch[0].partition, batch[0].offset + 1, b"not a record")
+    assert settle_records([*batch, stray]) == 1
+    assert status_of(order) == ("open", "0")
+    assert LogEpoch.objects.count() == 1
 
 
 def test_a_result_of_an_earlier_epoch_is_dropped(exchange_world: World) -> None:
@@ -304,4 +329,24 @@ def test_a_large_batch_is_settled_in_slices(
         world.place(2, "sell", 1, "1.9")
     world.pump()
     assert Trade.objects.count() == 3
+    assert differences() == []
+
+
+def test_an_order_that_could_trade_on_after_the_most_fills_gets_its_rest_back(
+    exchange_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = exchange_world
+    monkeypatch.setattr(recovery, "Engine", partial(Engine, max_fills=2))
+    world.restart_matching()
+    sells = [world.place(2, "sell", 1, "1.5") for _ in range(3)]
+    buy = world.place(1, "buy", 10, "1.9")
+    world.pump()
+
+    assert status_of(buy) == ("canceled", "2")
+    assert buy.reason == "fill_limit"
+    assert [status_of(sell)[0] for sell in sells] == ["filled", "filled", "open"]
+    assert balance_of(1, "USDT") == ("997", "0")
+    assert differences() == []
+    world.restart_matching()
+    world.match()
     assert differences() == []

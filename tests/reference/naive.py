@@ -4,8 +4,8 @@ Written from the rules, not from the engine, and shares no code with it. Every o
 is a row in one list; every question is answered by scanning and sorting that list.
 
 The rules: the best price first, then the oldest; a trade at the maker's price; the remainder of a
-limit order rests; trade numbers are dense per market; an order id counts once; canceling what is
-not in the book does nothing; a result names the offset of the result before it.
+limit order rests; after `max_fills` trades an order that could trade on is canceled; trade numbers are
+dense per market; an order id counts once; canceling what is not in the book does nothing; a result names the offset of the result before it.
 """
 
 from dataclasses import dataclass, field, replace
@@ -52,6 +52,7 @@ class NaiveResult:
     status: str
     canceled_quantity: int = 0
     trades: tuple[NaiveTrade, ...] = ()
+    reason: str = ""
 
 
 @dataclass
@@ -59,6 +60,7 @@ class NaiveExchange:
     """All markets, as one list of live orders."""
 
     last_trade_ids: dict[str, int]
+    max_fills: int
     rows: list[Row] = field(default_factory=list)
     known_ids: set[int] = field(default_factory=set)
     arrivals: int = 0
@@ -88,6 +90,11 @@ class NaiveExchange:
             makers = self.makers_for(taker)
             if not makers:
                 break
+            if len(trades) == self.max_fills:
+                return self.result(
+                    offset, taker, "canceled", canceled_quantity=taker.remaining,
+                    trades=tuple(trades), reason="fill_limit",
+                )  # fmt: skip
             maker = makers[0]
             quantity_traded = min(maker.remaining, taker.remaining)
             maker.remaining -= quantity_traded
@@ -130,6 +137,7 @@ class NaiveExchange:
         *,
         canceled_quantity: int = 0,
         trades: tuple[NaiveTrade, ...] = (),
+        reason: str = "",
     ) -> NaiveResult:
         """Build the result of the event at `offset`."""
         return NaiveResult(
@@ -143,6 +151,7 @@ class NaiveExchange:
             status=status,
             canceled_quantity=canceled_quantity,
             trades=trades,
+            reason=reason,
         )
 
     def makers_for(self, taker: Row) -> list[Row]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matching.engine import BUY, SELL, CancelOrder, Engine, Execution, PlaceOrder
+from matching.engine import BUY, MAX_FILLS, SELL, CancelOrder, Engine, Execution, PlaceOrder
 from tests.reference.naive import NaiveExchange, NaiveResult, NaiveTrade, SideName
 
 MARKETS = ("BTC-USDT", "BTC-EUR")
@@ -32,15 +32,15 @@ class Event:
     quantity: int = 0
 
 
-def new_engine() -> Engine:
-    engine = Engine()
+def new_engine(max_fills: int = MAX_FILLS) -> Engine:
+    engine = Engine(max_fills=max_fills)
     for market in MARKETS:
         engine.add_market(market, LAST_TRADE_IDS[market])
     return engine
 
 
-def new_naive() -> NaiveExchange:
-    return NaiveExchange(last_trade_ids=dict(LAST_TRADE_IDS))
+def new_naive(max_fills: int = MAX_FILLS) -> NaiveExchange:
+    return NaiveExchange(last_trade_ids=dict(LAST_TRADE_IDS), max_fills=max_fills)
 
 
 def apply_to_engine(engine: Engine, offset: int, event: Event) -> Execution | None:
@@ -76,7 +76,6 @@ def apply_to_naive(naive: NaiveExchange, offset: int, event: Event) -> NaiveResu
 def in_naive_terms(execution: Execution | None) -> NaiveResult | None:
     if execution is None:
         return None
-    assert execution.reason == ""
     return NaiveResult(
         market=execution.market,
         offset=execution.offset,
@@ -97,6 +96,7 @@ def in_naive_terms(execution: Execution | None) -> NaiveResult | None:
             )
             for fill in execution.fills
         ),
+        reason=execution.reason,
     )
 
 
@@ -126,7 +126,7 @@ def with_offsets(events: list[Event]) -> list[tuple[int, Event]]:
 
 def rebuilt_from(naive: NaiveExchange, position: int) -> Engine:
     """Return an engine as recovery builds it from the database at a checkpoint."""
-    engine = Engine(position)
+    engine = Engine(position, naive.max_fills)
     for market in MARKETS:
         engine.add_market(market, naive.last_trade_ids[market])
     for row in naive.by_arrival():
@@ -153,13 +153,14 @@ cancels = st.builds(
     market=st.sampled_from(MARKETS),
     order_id=st.integers(1, 70),
 )
+fill_limits = st.sampled_from((1, 2, MAX_FILLS))
 flows = st.lists(st.one_of(places, places, cancels), max_size=60)
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
-@given(flow=flows)
-def test_every_event_has_the_naive_result(flow: list[Event]) -> None:
-    engine, naive = new_engine(), new_naive()
+@given(flow=flows, max_fills=fill_limits)
+def test_every_event_has_the_naive_result(flow: list[Event], max_fills: int) -> None:
+    engine, naive = new_engine(max_fills), new_naive(max_fills)
 
     for offset, event in with_offsets(flow):
         result = in_naive_terms(apply_to_engine(engine, offset, event))
@@ -182,15 +183,15 @@ def test_a_replay_gives_the_same_results_and_the_same_hash(flow: list[Event]) ->
 
 
 @settings(derandomize=True, deadline=None, max_examples=300)
-@given(flow=flows, data=st.data())
+@given(flow=flows, data=st.data(), max_fills=fill_limits)
 def test_an_engine_rebuilt_at_a_cut_goes_on_as_the_undisturbed_one(
-    flow: list[Event], data: st.DataObject
+    flow: list[Event], data: st.DataObject, max_fills: int
 ) -> None:
     # Given an undisturbed run of distinct orders, cut after any event that was settled. (That
     # an order settled before the cut is not published again is the caller's business.)
     numbered = with_offsets(distinct_orders(flow))
     cut = data.draw(st.integers(0, len(numbered)), label="cut")
-    undisturbed, naive = new_engine(), new_naive()
+    undisturbed, naive = new_engine(max_fills), new_naive(max_fills)
     for offset, event in numbered[:cut]:
         apply_to_engine(undisturbed, offset, event)
         apply_to_naive(naive, offset, event)
@@ -219,10 +220,12 @@ def distinct_orders(flow: list[Event]) -> list[Event]:
     return distinct
 
 
-@pytest.mark.parametrize(("seed", "spread"), [(1, 3), (2, 40)])
-def test_a_long_flow_has_the_naive_results(seed: int, spread: int) -> None:
+@pytest.mark.parametrize(
+    ("seed", "spread", "max_fills"), [(1, 3, MAX_FILLS), (2, 40, MAX_FILLS), (3, 3, 3)]
+)
+def test_a_long_flow_has_the_naive_results(seed: int, spread: int, max_fills: int) -> None:
     rng = random.Random(seed)
-    engine, naive = new_engine(), new_naive()
+    engine, naive = new_engine(max_fills), new_naive(max_fills)
     trades = cancels_done = ignored = 0
 
     for offset, event in enumerate(long_flow(rng, 20_000, spread)):

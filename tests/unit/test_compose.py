@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -304,11 +305,12 @@ def test_docker_compose_accepts_the_file() -> None:
 
 
 def report(
-    *, state: str = "running", age: float = 1, host: str = "h", pid: int = 1
+    *, state: str = "running", age: float = 0, host: str = "h", pid: int = 1
 ) -> BridgeReport:
+    """A report made `age` seconds before the test begins, not before it was collected."""
     return BridgeReport(
         bridge="matching", host=host, pid=pid, state=state, error="no broker" * (state == "failing"),
-        reported_at=time.time() - age,
+        reported_at=-age,
     )  # fmt: skip
 
 
@@ -329,7 +331,9 @@ def report(
 def test_check_bridge_judges_the_newest_report_of_this_host(
     reports: list[BridgeReport], says: str | None
 ) -> None:
-    problem = problem_with("matching", "h", reports)
+    now = time.time()
+    made = [replace(report, reported_at=now + report.reported_at) for report in reports]
+    problem = problem_with("matching", "h", made)
 
     if says is None:
         assert problem is None

@@ -6,6 +6,7 @@ import pytest
 
 from matching.engine import (
     BUY,
+    FILL_LIMIT,
     NO_OFFSET,
     SELL,
     CancelOrder,
@@ -282,3 +283,45 @@ def test_a_snapshot_that_is_no_state_of_a_book_is_refused() -> None:
         engine.restore(BTC, 2, 2, BUY, 100, 1)
     with pytest.raises(UnknownMarket):
         engine.restore("ETH-USDT", 3, 3, BUY, 1, 1)
+
+
+def test_a_refused_order_counts_as_seen() -> None:
+    engine = engine_at(6)
+    assert engine.refuse(7, 1, BTC) is True
+    assert engine.refuse(8, 1, BTC) is False
+    assert engine.apply(9, buy(1)) is None
+    assert engine.position == 9
+    engine.forget_seen(7)
+    assert engine.apply(10, buy(1)) is not None
+
+
+def test_an_order_that_has_been_placed_is_not_refused() -> None:
+    engine = engine_at()
+    engine.apply(0, buy(1))
+    engine.forget_seen(0)  # in the book all the same
+    assert engine.refuse(1, 1, BTC) is False
+    assert len(engine.book(BTC)) == 1
+
+
+def test_what_could_trade_on_after_the_most_fills_is_canceled() -> None:
+    engine = Engine(max_fills=2)
+    engine.add_market(BTC)
+    for order_id in (1, 2, 3):
+        engine.apply(order_id, sell(order_id))
+    result = engine.apply(4, buy(4, quantity=5))
+    assert result is not None
+    assert (result.status, result.reason, result.canceled_quantity) == ("canceled", FILL_LIMIT, 3)
+    assert [fill.maker_order_id for fill in result.fills] == [1, 2]
+    assert engine.book(BTC).depth() == ([], [(100, 1)])
+    engine.validate()
+
+
+def test_the_most_fills_that_leave_nothing_to_trade_with_let_the_rest_rest() -> None:
+    engine = Engine(max_fills=2)
+    engine.add_market(BTC)
+    for order_id in (1, 2):
+        engine.apply(order_id, sell(order_id))
+    result = engine.apply(4, buy(4, quantity=5))
+    assert result is not None
+    assert (result.status, result.reason, result.canceled_quantity) == ("partially_filled", "", 0)
+    assert engine.book(BTC).depth() == ([(100, 3)], [])

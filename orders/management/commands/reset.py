@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection, transaction
 
 from balances import cache
-from balances.models import Checkpoint, LogEpoch, MarketHalt
+from balances.models import Checkpoint, LogEpoch, MarketHalt, PastHalt
 from exchange.kafka import Log
 
 KEPT = {"balances_cachetrust", "django_content_type", "auth_permission", "django_migrations"}
@@ -57,7 +57,6 @@ def _truncate() -> None:
     )
     with transaction.atomic(), connection.cursor() as cursor:
         # Deleted, not truncated: what refers to an epoch goes first, and its sequence stays.
-        Checkpoint.objects.all().delete()
-        MarketHalt.objects.all().delete()
-        LogEpoch.objects.all().delete()
+        for model in (Checkpoint, MarketHalt, PastHalt, LogEpoch):
+            model.objects.all().delete()
         cursor.execute(f"TRUNCATE {names} RESTART IDENTITY")

@@ -3,8 +3,9 @@
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
+from django.utils import timezone
 
-from balances.models import CacheTrust, LogEpoch, MarketHalt
+from balances.models import CacheTrust, LogEpoch, MarketHalt, PastHalt
 from exchange.access.keys import create_api_key
 from exchange.models import User
 from orders.models import Market
@@ -23,6 +24,10 @@ def operator(exchange_world: World) -> Client:
     CacheTrust.objects.get_or_create(pk=1)
     market, epoch = Market.objects.get(pk="BTC-USDT"), LogEpoch.objects.get()
     MarketHalt.objects.create(market=market, epoch=epoch, offset=7, reason="a gap")
+    PastHalt.objects.create(
+        market=market, epoch=epoch, offset=3, resumed_epoch=epoch, last_offset=5, reason="a slip",
+        halted_at=timezone.now(), resumed_by=user, note="mended",
+    )  # fmt: skip
     client = Client()
     client.force_login(user)
     return client

@@ -18,6 +18,7 @@ from balances.models import (
     LedgerEntry,
     LogEpoch,
     MarketHalt,
+    PastHalt,
     Trade,
 )
 from balances.services import deposit
@@ -31,8 +32,21 @@ from tests.support import World
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-OURS = [Asset, Market, Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt]
-READ_ONLY = [Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, CacheTrust]
+OURS = [
+    Asset,
+    Market,
+    Order,
+    Balance,
+    LedgerEntry,
+    Trade,
+    Checkpoint,
+    LogEpoch,
+    MarketHalt,
+    PastHalt,
+]
+READ_ONLY = [
+    Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
+]  # fmt: skip
 REGISTERED = [*OURS, CacheTrust, User, Group, ApiKey]
 
 

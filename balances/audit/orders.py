@@ -1,0 +1,120 @@
+"""Checks on orders: their states, fills and holds, and what the ledger says of each."""
+
+from balances.audit.check import Check
+
+ORDER_CHECKS = (
+    Check(
+        name="holds",
+        says="What a user has on hold of an asset is what their unfinished orders reserve.",
+        looks_at="balances_balance",
+        sql="""
+            SELECT user_id, asset_id AS asset, b.held, o.held AS reserved_by_orders
+            FROM balances_balance b FULL JOIN (
+              SELECT user_id, CASE side WHEN 'buy' THEN quote_id ELSE base_id END AS asset_id,
+                sum((quantity - filled_quantity) * CASE side WHEN 'buy' THEN price ELSE 1 END)
+                  AS held
+              FROM orders_order JOIN orders_market ON symbol = market_id
+              WHERE status IN ('pending', 'open', 'partially_filled') GROUP BY 1, 2
+            ) o USING (user_id, asset_id)
+            WHERE coalesce(b.held, 0) <> coalesce(o.held, 0)""",
+    ),
+    Check(
+        name="order_fills",
+        says="An order is filled by what its trades say, in quantity and in quote.",
+        looks_at="orders_order",
+        sql="""
+            SELECT o.id, t.id AS order_of_trades, o.filled_quantity, t.quantity AS traded_quantity,
+              o.filled_quote, t.quote AS traded_quote
+            FROM orders_order o FULL JOIN (
+              SELECT id, sum(quantity) AS quantity, sum(quantity * price) AS quote FROM (
+                SELECT buy_order_id AS id, quantity, price FROM balances_trade
+                UNION ALL SELECT sell_order_id, quantity, price FROM balances_trade
+              ) side GROUP BY id
+            ) t ON t.id = o.id
+            WHERE coalesce(o.filled_quantity, 0) <> coalesce(t.quantity, 0)
+              OR coalesce(o.filled_quote, 0) <> coalesce(t.quote, 0)""",
+    ),
+    Check(
+        name="order_states",
+        says="An order's status agrees with its fill and with its place on the log.",
+        looks_at="orders_order",
+        sql="""
+            SELECT id, status, quantity, filled_quantity, filled_quote, epoch, "offset"
+            FROM orders_order
+            WHERE NOT coalesce(CASE status
+                WHEN 'pending' THEN filled_quantity = 0 AND epoch IS NULL
+                WHEN 'rejected' THEN filled_quantity = 0
+                WHEN 'open' THEN filled_quantity = 0 AND epoch IS NOT NULL
+                WHEN 'partially_filled' THEN filled_quantity > 0 AND filled_quantity < quantity
+                  AND epoch IS NOT NULL
+                WHEN 'filled' THEN filled_quantity = quantity AND epoch IS NOT NULL
+                WHEN 'canceled' THEN filled_quantity >= 0 AND filled_quantity < quantity
+                  AND epoch IS NOT NULL
+              END, false)
+              OR (epoch IS NULL) <> ("offset" IS NULL)
+              OR (filled_quantity = 0) <> (filled_quote = 0)""",
+    ),
+    Check(
+        name="order_finish",
+        says="A finished order says when and in which epoch it was finished, not before the one it"
+        " was placed in; an unfinished one says neither.",
+        looks_at="orders_order",
+        sql="""
+            SELECT id, status, created_at, finished_at, epoch, finished_epoch FROM orders_order
+            WHERE (status IN ('filled', 'canceled', 'rejected')) <> (finished_at IS NOT NULL)
+              OR (finished_at IS NULL) <> (finished_epoch IS NULL)
+              OR finished_epoch < epoch""",
+    ),
+    Check(
+        name="order_amounts",
+        says="Prices are positive multiples of the tick size, quantities of the lot size.",
+        looks_at="orders_order",
+        sql="""
+            SELECT o.id, o.market_id AS market, price, tick_size, quantity, filled_quantity,
+              lot_size
+            FROM orders_order o LEFT JOIN orders_market m ON m.symbol = o.market_id
+            WHERE NOT coalesce(price > 0 AND quantity > 0 AND mod(price, tick_size) = 0
+              AND mod(quantity, lot_size) = 0 AND mod(filled_quantity, lot_size) = 0, false)""",
+    ),
+    Check(
+        name="order_ledger",
+        says="The ledger has held, paid, credited and released for an order what its price, fill"
+        " and status imply; for a finished one nothing is left on hold.",
+        looks_at="orders_order",
+        sql="""
+            SELECT id, status, due.held AS held_due, moved.held, due.paid AS paid_due, moved.paid,
+              due.received AS received_due, moved.received, due.released AS released_due,
+              moved.released
+            FROM (
+              SELECT id, status, CASE side WHEN 'buy' THEN price * quantity ELSE quantity END
+                  AS held,
+                CASE side WHEN 'buy' THEN filled_quote ELSE filled_quantity END AS paid,
+                CASE side WHEN 'buy' THEN filled_quantity ELSE filled_quote END AS received,
+                CASE side WHEN 'buy' THEN price * filled_quantity - filled_quote ELSE 0 END
+                + CASE WHEN status IN ('filled', 'canceled', 'rejected')
+                  THEN (quantity - filled_quantity) * CASE side WHEN 'buy' THEN price ELSE 1 END
+                  ELSE 0 END AS released
+              FROM orders_order
+            ) due LEFT JOIN (
+              SELECT order_id,
+                coalesce(sum(held_change) FILTER (WHERE kind = 'hold'), 0) AS held,
+                coalesce(-sum(held_change) FILTER (WHERE kind = 'trade'), 0) AS paid,
+                coalesce(sum(available_change) FILTER (WHERE kind = 'trade'), 0) AS received,
+                coalesce(-sum(held_change) FILTER (WHERE kind = 'release'), 0) AS released
+              FROM balances_ledgerentry WHERE order_id IS NOT NULL GROUP BY order_id
+            ) moved ON moved.order_id = due.id
+            WHERE NOT coalesce(due.held = moved.held AND due.paid = moved.paid
+              AND due.received = moved.received AND due.released = moved.released, false)""",
+    ),
+    Check(
+        name="crossed_book",
+        says="No live buy order reaches a live sell order.",
+        looks_at="orders_order",
+        sql="""
+            SELECT market_id AS market, max(price) FILTER (WHERE side = 'buy') AS best_bid,
+              min(price) FILTER (WHERE side = 'sell') AS best_ask
+            FROM orders_order WHERE status IN ('open', 'partially_filled') GROUP BY market_id
+            HAVING max(price) FILTER (WHERE side = 'buy')
+              >= min(price) FILTER (WHERE side = 'sell')""",
+    ),
+)

@@ -1,0 +1,187 @@
+"""Measure the memory of the workers under a backlog of a million events.
+
+    python -m benchmarks.backlog [--events N] [--kafka embedded|apache]
+
+Starts a whole stack on throw-away data, stops its workers, stores N pending orders with their holds
+and puts their records on the log. Then the matching worker is started alone, until it waits for
+the settlement; then the trades worker, until all is settled. The resident memory of each process is
+sampled once a second. At the end the audit has to pass.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from exchange.stack.stack import Stack
+
+USERS = 200
+CHUNK = 5_000
+WORKERS = ("matching-worker", "trades-worker")
+SAMPLE_SECONDS = 1.0
+"""How often memory is read: the condition is time itself."""
+
+FILL = """
+SET transaction_timeout = 0;
+CREATE TEMP TABLE filled AS
+  SELECT n AS id, u.id AS user_id, m.market, m.price, m.quantity,
+    CASE n / 4 %% 2 WHEN 0 THEN 'sell' ELSE 'buy' END AS side,
+    CASE n / 4 %% 2 WHEN 0 THEN split_part(m.market, '-', 1) ELSE 'USDT' END AS asset,
+    CASE n / 4 %% 2 WHEN 0 THEN m.quantity ELSE m.quantity * m.price END AS held
+  FROM generate_series(1, %(events)s) n
+  JOIN (VALUES (0, 'ADA-USDT', 1.9, 0.01), (1, 'BTC-USDT', 100, 0.0001),
+    (2, 'ETH-USDT', 100, 0.0001), (3, 'SOL-USDT', 10, 0.001)) m(k, market, price, quantity)
+    ON m.k = n %% 4
+  JOIN (SELECT id, row_number() OVER (ORDER BY id) AS k FROM exchange_user
+    WHERE username LIKE 'trader%%') u ON u.k = n * 7 %% %(users)s + 1;
+INSERT INTO orders_order (id, user_id, market_id, side, order_type, time_in_force, price, quantity,
+    filled_quantity, filled_quote, status, reason, request_id, created_at)
+  SELECT id, user_id, market, side, 'limit', 'gtc', price, quantity, 0, 0, 'pending', '', '', now()
+  FROM filled;
+INSERT INTO balances_ledgerentry (user_id, asset_id, kind, available_change, held_change,
+    available_after, held_after, order_id, note, created_at)
+  SELECT f.user_id, asset, 'hold', -f.held, f.held, b.available - sum(f.held) OVER earlier,
+    b.held + sum(f.held) OVER earlier, f.id, '', now()
+  FROM filled f JOIN balances_balance b ON b.user_id = f.user_id AND b.asset_id = f.asset
+  WINDOW earlier AS (PARTITION BY f.user_id, asset ORDER BY f.id)
+  ORDER BY f.id;
+UPDATE balances_balance b SET available = available - h.held, held = b.held + h.held,
+    version = version + 1
+  FROM (SELECT user_id, asset, sum(held) AS held FROM filled GROUP BY 1, 2) h
+  WHERE b.user_id = h.user_id AND b.asset_id = h.asset;
+SELECT setval(pg_get_serial_sequence('orders_order', 'id'), %(events)s);
+"""
+
+
+class Memory:
+    """The resident memory of the workers, in MiB: at the first look of each phase, and at most."""
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+        self.first: dict[str, float] = {}
+        self.most: dict[str, float] = {}
+
+    def look(self, name: str) -> None:
+        now = _resident(self._stack.pid_of(name))
+        self.first.setdefault(name, now)
+        self.most[name] = max(now, self.most.get(name, 0.0))
+
+
+def _resident(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def fill(events: int) -> None:
+    """Store pending orders with their holds, and put their records on the log."""
+    from django.db import connection
+
+    from exchange.kafka import Publisher
+    from orders.models import Order
+    from orders.outbox import records_of
+
+    with connection.cursor() as cursor:
+        cursor.execute(FILL, {"events": events, "users": USERS})
+    publisher = Publisher(delivery_timeout_ms=60_000)
+    with _progress("published", events) as advance:
+        for first in range(1, events + 1, CHUNK):
+            orders = Order.objects.filter(pk__gte=first, pk__lt=first + CHUNK).order_by("pk")
+            publisher.publish(records_of(list(orders)))
+            advance(min(first + CHUNK - 1, events))
+    publisher.close()
+
+
+def drain(stack: Stack, memory: Memory, events: int) -> tuple[float, float]:
+    """Match until the worker waits, then settle everything; return the seconds of both."""
+    from exchange.bridge_status import bridge_reports
+
+    def is_waiting() -> bool:
+        reports = [report for report in bridge_reports() if report.bridge == "matching"]
+        return any(
+            report.state == "waiting" or (report.lag and not any(report.lag.values()))
+            for report in reports
+        )
+
+    stack.start_process("matching-worker")
+    alone = _until(is_waiting, lambda: memory.look("matching-worker"))
+    stack.start_process("trades-worker")
+    with _progress("settled", events) as advance:
+
+        def look() -> None:
+            for name in WORKERS:
+                memory.look(name)
+            advance(events - _pending())
+
+        together = _until(lambda: _pending() == 0, look)
+    return alone, together
+
+
+def _pending() -> int:
+    from orders.models import Order
+
+    return Order.objects.filter(status="pending").count()
+
+
+def _until(condition: Callable[[], bool], look: Callable[[], None]) -> float:
+    began = time.monotonic()
+    while not condition():
+        look()
+        time.sleep(SAMPLE_SECONDS)
+    return time.monotonic() - began
+
+
+@contextmanager
+def _progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed:,.0f}"))
+    with Progress(*columns, TimeElapsedColumn()) as progress:
+        task: TaskID = progress.add_task(title, total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def measure(stack: Stack, events: int) -> int:
+    """Fill, drain, print what it took; return the exit status of the audit."""
+    for name in WORKERS:
+        stack.stop_process(name)
+    fill(events)
+    memory = Memory(stack)
+    alone, together = drain(stack, memory, events)
+    table = Table("process", "MiB at first", "MiB at most", title=f"{events:,} events waiting")
+    for name in WORKERS:
+        table.add_row(name, f"{memory.first[name]:.0f}", f"{memory.most[name]:.0f}")
+    Console().print(table)
+    print(f"matched alone, until it waited: {alone:.0f} s; matched and settled: {together:.0f} s")
+    return stack.command("audit", "--no-cache").wait()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--events", type=int, default=1_000_000)
+    parser.add_argument("--kafka", choices=("embedded", "apache"), default="embedded")
+    options: Any = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="exchange-backlog-") as scratch:
+        stack = Stack(
+            data_dir=Path(scratch, "data"), run_dir=Path(scratch, "run"), kafka=options.kafka,
+            durable=False, fresh=True, say=print,
+        )  # fmt: skip
+        with stack:
+            os.environ.update(stack.environment())
+            stack.command("seed", "--users", str(USERS)).check()
+            import django
+
+            django.setup()
+            return measure(stack, options.events)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

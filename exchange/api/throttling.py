@@ -1,0 +1,133 @@
+"""How much each user, API key and client address may ask of the API.
+
+Reads and writes are counted apart, each against every limit that applies, in one round trip to
+Redis and without a query (`exchange.rates`). What is said about it goes into three headers of every
+answer. Health checks are never counted; the admin has limits of its own (`exchange.login_limits`).
+"""
+
+from collections.abc import Callable
+from ipaddress import IPv6Address, IPv6Network, ip_address
+from typing import TYPE_CHECKING, Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from rest_framework.exceptions import Throttled
+from rest_framework.permissions import SAFE_METHODS
+from rest_framework.request import Request
+from rest_framework.throttling import BaseThrottle
+
+from exchange.api.client_address import client_address
+from exchange.api.pages import error_answer
+from exchange.rates import Limit, Verdict, buckets, whole_seconds
+
+if TYPE_CHECKING:  # it imports this module
+    from rest_framework.views import APIView
+
+EXEMPT = ("/health/", "/admin/", "/static/")
+"""What is not the API."""
+_VERDICT = "rate_verdict"
+
+
+class RateLimitedError(Throttled):
+    """Too many requests. DRF adds when to come back to the message, and `Retry-After`."""
+
+    default_code = "rate_limited"
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(wait=verdict.wait_seconds, detail=_refusal(verdict.limit))
+
+
+class ExchangeThrottle(BaseThrottle):
+    """Charges the limits of user, API key and address, whichever there are."""
+
+    def allow_request(self, request: Request, view: "APIView") -> bool:  # noqa: ARG002
+        """Return True, or raise: so the answer can name the limit.
+
+        A service credential is not counted: it acts for all users, only a superuser makes it, and
+        it has to count its users itself.
+
+        Raises:
+            RateLimitedError: a limit is used up.
+        """
+        if getattr(request.auth, "may_act_for_users", False):
+            setattr(request._request, _VERDICT, None)
+            return True
+        verdict = charge(
+            request._request,
+            user_id=request.user.pk if request.user else None,
+            key_id=getattr(request.auth, "pk", None),
+        )
+        if verdict is not None and not verdict.allowed:
+            raise RateLimitedError(verdict)
+        return True
+
+
+class RateLimitMiddleware:
+    """Writes the headers, and counts what never came as far as a view's throttle.
+
+    That is every request that failed before it: an unknown address, a wrong password or signature.
+    Those are charged to the client's address. So guessing keys is as limited as anything else; and
+    once it is limited, even the right guess is answered with 429.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        response = self._get_response(request)
+        verdict: Verdict | None = getattr(request, _VERDICT, None)
+        came_to_a_view = hasattr(request, _VERDICT)
+        if not came_to_a_view and response.status_code >= 400 and response.status_code != 429:
+            verdict = charge(request)
+            if verdict is not None and not verdict.allowed:
+                response = _too_many(verdict)
+        if verdict is not None:
+            response["X-RateLimit-Limit"] = str(verdict.limit.burst)
+            response["X-RateLimit-Remaining"] = str(verdict.remaining)
+            response["X-RateLimit-Reset"] = str(whole_seconds(verdict.reset_seconds))
+        return response
+
+
+def charge(request: HttpRequest, *, user_id: Any = None, key_id: Any = None) -> Verdict | None:
+    """Count a request against its limits, and remember the verdict; None without limits."""
+    limits = limits_of(request, user_id=user_id, key_id=key_id)
+    verdict = buckets().charge(limits) if limits else None
+    setattr(request, _VERDICT, verdict)
+    return verdict
+
+
+def limits_of(request: HttpRequest, *, user_id: Any, key_id: Any) -> list[Limit]:
+    """Return the limits that a request counts against."""
+    if not settings.THROTTLES or request.path.startswith(EXEMPT):
+        return []
+    what = "reads" if request.method in SAFE_METHODS else "orders"
+    who = {"user": user_id, "API key": key_id, "address": network_of(client_address(request))}
+    found = []
+    for name, identity in who.items():
+        setting = "KEY" if name == "API key" else name.upper()
+        per_second = getattr(settings, f"THROTTLE_{setting}_{what.upper()}_PER_SECOND")
+        if identity is not None and per_second > 0:
+            burst = max(1, round(per_second * settings.THROTTLE_BURST_SECONDS))
+            key = f"{what}:{setting.lower()}:{identity}"
+            found.append(Limit(f"{what} of this {name}", key, per_second, burst))
+    return found
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one client: an IPv4 address, or the /64 that IPv6 gives to each."""
+    found = ip_address(address)
+    if isinstance(found, IPv6Address):
+        return str(IPv6Network((int(found), 64), strict=False).network_address)
+    return address
+
+
+def _refusal(limit: Limit) -> str:
+    return f"Too many {limit.name}: at most {limit.per_second:g} a second, {limit.burst} at once."
+
+
+def _too_many(verdict: Verdict) -> HttpResponse:
+    error = RateLimitedError(verdict)
+    response = error_answer(429, error.default_code, str(error.detail))
+    response["Retry-After"] = str(whole_seconds(verdict.wait_seconds))
+    return response

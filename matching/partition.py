@@ -1,0 +1,236 @@
+"""One partition of `order-events`, from records to results: decode, tell duplicates, scale, match.
+
+Around the pure engine, and as repeatable as it is: what a record comes to depends on the records
+before it and on facts of the database that never change (who ordered what; where the engine first
+saw it). So a worker that starts again, a second worker and `manage.py replay` all come to the same
+results. It must never publish or write anything.
+"""
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import NamedTuple
+
+from exchange.kafka import LogRecord, partition_for
+from exchange.money import format_amount, to_units
+from exchange.records import (
+    CancelOrder,
+    Execution,
+    NewOrder,
+    OrderEvent,
+    RecordError,
+    SideName,
+    Skipped,
+    Trade,
+    TradeEvent,
+    claimed_order_id,
+    decode_order_event,
+)
+from matching import engine as pure
+from matching.recovery import Recovered, Scale, open_market
+from orders.models import Market
+from orders.selectors import OrderFacts
+
+UNUSABLE = "record_unusable"
+"""The reason of an order that was rejected because its record could not be used."""
+
+
+class DeadLetterError(Exception):
+    """A record that cannot be used: it goes to the dead-letter topic, with this message."""
+
+
+class DecodedRecord(NamedTuple):
+    """A record and what it says: an event, or the problem with it.
+
+    `order_id`: the new order that it is about, also if only that much can be read; None for
+    cancels, whose order is not looked at.
+    """
+
+    record: LogRecord
+    event: OrderEvent | None
+    problem: str
+    order_id: int | None
+
+
+class Outcome(NamedTuple):
+    """What one record came to: always a result, and a problem if it is a dead letter."""
+
+    result: TradeEvent
+    problem: str = ""
+
+
+def decode(record: LogRecord) -> DecodedRecord:
+    """Read a record; what is wrong with it is part of the answer."""
+    try:
+        event = decode_order_event(record.value)
+    except RecordError as error:
+        return DecodedRecord(record, None, str(error), claimed_order_id(record.value))
+    order_id = event.order_id if isinstance(event, NewOrder) else None
+    return DecodedRecord(record, event, "", order_id)
+
+
+class PartitionMatcher:
+    """The engine of one partition, and everything to feed it with records."""
+
+    def __init__(self, state: Recovered) -> None:
+        self.engine = state.engine
+        self.epoch = state.epoch
+        self.partition = state.partition
+        self._scales = state.scales
+
+    @property
+    def position(self) -> int:
+        """Return the offset of the last record dealt with."""
+        return self.engine.position
+
+    @property
+    def markets(self) -> tuple[str, ...]:
+        return self.engine.markets
+
+    def apply(self, item: DecodedRecord, facts: Mapping[int, OrderFacts]) -> Outcome:
+        """Apply the next record. `facts`: of every order that a record of the batch is about."""
+        record, event, _, order_id = item
+        previous = self.engine.position
+        known = facts.get(order_id) if order_id is not None else None
+        if known is not None and self._stood_before(known, record.offset):
+            self.engine.skip(record.offset)
+            return Outcome(self._skipped(previous, "a duplicate", event))
+        try:
+            execution = self.engine.apply(record.offset, self._command(item, known))
+        except DeadLetterError as error:
+            return Outcome(self._refuse(item, known, previous, str(error)), str(error))
+        if execution is None or event is None:
+            return Outcome(self._skipped(previous, "a duplicate, or nothing to cancel", event))
+        return Outcome(self._executed(execution, event))
+
+    def _stood_before(self, order: OrderFacts, offset: int) -> bool:
+        """Whether the order stood on the log before `offset`, as far as Postgres knows.
+
+        The answer is the same at any later time: a place on the log, once settled, never changes.
+        What Postgres does not know yet, the engine has seen itself since the checkpoint.
+        """
+        if order.epoch is None or order.offset is None:
+            return False
+        return order.epoch < self.epoch or order.offset < offset
+
+    def _command(self, item: DecodedRecord, known: OrderFacts | None) -> pure.Command:
+        event = item.event
+        if event is None:
+            raise DeadLetterError(item.problem)
+        if isinstance(event, CancelOrder):
+            self._scale(event.market)
+            return pure.CancelOrder(event.order_id, event.market)
+        if known is None:
+            raise DeadLetterError(f"there is no order {event.order_id}")
+        if (wrong := _disagreement(event, known)) is not None:
+            raise DeadLetterError(f"the order that was stored has another {wrong}")
+        scale = self._scale(event.market)
+        try:
+            price = to_units(known.price, scale.tick)
+            quantity = to_units(known.quantity, scale.lot)
+        except ValueError as error:
+            raise DeadLetterError(str(error)) from error
+        side = pure.BUY if event.side == "buy" else pure.SELL
+        return pure.PlaceOrder(event.order_id, event.user_id, event.market, side, price, quantity)
+
+    def _scale(self, symbol: str) -> Scale:
+        """Return the market's scale; a market made since the recovery is opened now.
+
+        Its trades are counted from 1, whatever Postgres has by now: at this engine's place on the
+        log there are none yet.
+        """
+        if symbol not in self._scales:
+            market = Market.objects.filter(pk=symbol).first()
+            if market is None:
+                raise DeadLetterError(f"there is no market {symbol}")
+            if partition_for(market.base_id) != self.partition:
+                raise DeadLetterError(f"{symbol} does not belong on partition {self.partition}")
+            open_market(self.engine, self._scales, market, last_trade_id=0)
+        return self._scales[symbol]
+
+    def _refuse(
+        self, item: DecodedRecord, known: OrderFacts | None, previous: int, problem: str
+    ) -> TradeEvent:
+        """Move past a dead letter; reject the order behind it, if it is known and waits here.
+
+        Only an order that belongs on this partition: if its good record stands on another one,
+        nobody here can know.
+        """
+        offset = item.record.offset
+        if known is None or _partition_of(known.market) != self.partition:
+            self.engine.skip(offset)
+            return self._skipped(previous, problem, item.event)
+        if not self.engine.refuse(offset, known.order_id, known.market):
+            return self._skipped(previous, problem, item.event)
+        return Execution(
+            event="new",
+            market=known.market,
+            epoch=self.epoch,
+            offset=offset,
+            previous_offset=previous,
+            order_id=known.order_id,
+            user_id=known.user_id,
+            side=known.side,
+            price=format_amount(known.price),
+            status="rejected",
+            reason=UNUSABLE,
+            canceled_quantity=format_amount(known.quantity),
+            request_id=item.event.request_id if item.event is not None else "",
+        )
+
+    def _skipped(self, previous: int, reason: str, event: OrderEvent | None) -> Skipped:
+        return Skipped(
+            epoch=self.epoch,
+            offset=self.engine.position,
+            previous_offset=previous,
+            reason=reason,
+            request_id=event.request_id if event is not None else "",
+        )
+
+    def _executed(self, execution: pure.Execution, event: OrderEvent) -> Execution:
+        scale = self._scales[execution.market]
+        buys = execution.side == pure.BUY
+        return Execution(
+            event="new" if isinstance(event, NewOrder) else "cancel",
+            market=execution.market,
+            epoch=self.epoch,
+            offset=execution.offset,
+            previous_offset=execution.previous_offset,
+            order_id=execution.order_id,
+            user_id=execution.user_id,
+            side="buy" if buys else "sell",
+            price=format_amount(execution.price * scale.tick),
+            status=execution.status,
+            reason=execution.reason,
+            canceled_quantity=format_amount(execution.canceled_quantity * scale.lot),
+            trades=tuple(_trades(execution, scale)),
+            request_id=event.request_id,
+        )
+
+
+def _trades(execution: pure.Execution, scale: Scale) -> Iterable[Trade]:
+    buys = execution.side == pure.BUY
+    taker_side: SideName = "buy" if buys else "sell"
+    for fill in execution.fills:
+        yield Trade(
+            trade_id=fill.trade_id,
+            buy_order_id=execution.order_id if buys else fill.maker_order_id,
+            sell_order_id=fill.maker_order_id if buys else execution.order_id,
+            maker_user_id=fill.maker_user_id,
+            taker_side=taker_side,
+            price=format_amount(fill.price * scale.tick),
+            quantity=format_amount(fill.quantity * scale.lot),
+        )
+
+
+def _disagreement(event: NewOrder, known: OrderFacts) -> str | None:
+    """Return in what the record differs from the order that was stored; None if in nothing."""
+    said = (event.user_id, event.market, event.side, Decimal(event.price), Decimal(event.quantity))
+    stored = (known.user_id, known.market, known.side, known.price, known.quantity)
+    if said == stored:
+        return None
+    names = ("user", "market", "side", "price", "quantity")
+    return next(name for name, a, b in zip(names, said, stored, strict=True) if a != b)
+
+
+def _partition_of(market: str) -> int:
+    return partition_for(market.partition("-")[0])

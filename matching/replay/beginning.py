@@ -1,0 +1,134 @@
+"""The state in which the present log began, from Postgres.
+
+Epochs that begin for a missing result or a resumed halt go on in the same log; one for a new or a
+cut log does not. The log can be replayed from the latest of those: e0. The books at its beginning
+are the orders placed before e0 and not finished before it, less what the trades before e0 have
+taken. A trade belongs to the epoch of its taker.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from django.db import connection
+
+from balances.models import LogEpoch
+from exchange.records import NO_OFFSET
+from matching.engine import CrossedBook, DuplicateOrder, Engine
+from matching.recovery import (
+    LiveOrder,
+    Recovered,
+    Scale,
+    markets_on,
+    open_market,
+    restore_order,
+)
+from matching.replay.tally import Tally
+
+FETCH = 5_000
+
+
+class CannotReplayError(Exception):
+    """The log cannot be compared with what is settled; why, and what can be done."""
+
+
+@dataclass(frozen=True)
+class LogBeginning:
+    """The present log. `first_epoch`: e0. `offsets`: per partition, the last event before it."""
+
+    first_epoch: int
+    order_topic_id: str
+    offsets: Mapping[int, int]
+
+
+def present_log() -> LogBeginning:
+    """Return the log that the present epoch counts in.
+
+    Raises:
+        CannotReplayError: there has been none yet.
+    """
+    present = LogEpoch.objects.first()
+    first = LogEpoch.objects.filter(is_new_log=True).first()
+    if present is None or first is None:
+        raise CannotReplayError("No log has been begun yet: nothing has been matched.")
+    offsets = {int(partition): offset for partition, offset in first.begin_offsets.items()}
+    return LogBeginning(first.number, present.order_topic_id, offsets)
+
+
+def state_at_beginning(partition: int, log: LogBeginning, tally: Tally) -> Recovered:
+    """Return the engine of `partition` as it was when `log` began."""
+
+    def note(row: LiveOrder, problem: str) -> None:
+        tally.add(partition, row[0], row[2], problem)
+
+    engine = Engine(log.offsets.get(partition, NO_OFFSET))
+    scales: dict[str, Scale] = {}
+    markets = markets_on(partition)
+    last_trade_ids = _last_trade_ids([market.symbol for market in markets], log.first_epoch)
+    for market in markets:
+        open_market(engine, scales, market, last_trade_id=last_trade_ids.get(market.symbol, 0))
+    rows = _live_before(list(scales), log.first_epoch)
+    tally.looked_at += restore_orders(engine, scales, rows, note)
+    return Recovered(partition, engine, scales, log.first_epoch)
+
+
+def restore_orders(
+    engine: Engine,
+    scales: dict[str, Scale],
+    rows: Iterator[LiveOrder],
+    note: Callable[[LiveOrder, str], None],
+) -> int:
+    """Put `rows` into the books and return how many they are.
+
+    One that cannot have been resting is left out, and `note` is told.
+    """
+    count = 0
+    for row in rows:
+        count += 1
+        try:
+            restore_order(engine, scales, row)
+        except (CrossedBook, DuplicateOrder, ValueError, AssertionError) as error:
+            note(row, f"{type(error).__name__}: {error}")
+    return count
+
+
+def _last_trade_ids(markets: Sequence[str], epoch: int) -> dict[str, int]:
+    with connection.cursor() as cursor:
+        cursor.execute(_LAST_TRADE_IDS, {"markets": list(markets), "epoch": epoch})
+        return dict(cursor.fetchall())
+
+
+def _live_before(markets: Sequence[str], epoch: int) -> Iterator[LiveOrder]:
+    """Yield the orders that were live when `epoch` began, in the order of their priority."""
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(_LIVE_BEFORE, {"markets": list(markets), "epoch": epoch})
+        while rows := cursor.fetchmany(FETCH):
+            yield from rows
+
+
+_TAKER = "CASE t.taker_side WHEN 'buy' THEN t.buy_order_id ELSE t.sell_order_id END"
+
+_LAST_TRADE_IDS = f"""
+SELECT t.market_id, max(t.trade_id)
+FROM balances_trade t JOIN orders_order taker ON taker.id = {_TAKER}
+WHERE t.market_id = ANY(%(markets)s) AND taker.epoch < %(epoch)s GROUP BY t.market_id
+"""  # noqa: S608 - our own SQL
+
+_LIVE_BEFORE = f"""
+WITH old AS (
+  SELECT id, user_id, market_id, side, price, quantity, epoch, "offset" FROM orders_order
+  WHERE market_id = ANY(%(markets)s) AND epoch < %(epoch)s AND status <> 'rejected'
+    AND (finished_epoch IS NULL OR finished_epoch >= %(epoch)s)
+), filled AS (
+  SELECT t.id, sum(t.quantity) AS quantity FROM (
+    SELECT old.id, t.quantity, {_TAKER} AS taker_id
+    FROM old JOIN balances_trade t ON t.buy_order_id = old.id
+    UNION ALL
+    SELECT old.id, t.quantity, {_TAKER}
+    FROM old JOIN balances_trade t ON t.sell_order_id = old.id
+  ) t JOIN orders_order taker ON taker.id = t.taker_id
+  WHERE taker.epoch < %(epoch)s GROUP BY 1
+)
+SELECT old.id, user_id, market_id, side, price, old.quantity, coalesce(filled.quantity, 0)
+FROM old LEFT JOIN filled USING (id)
+ORDER BY epoch, "offset"
+"""  # noqa: S608 - our own SQL

@@ -1,0 +1,77 @@
+"""What the clients have sent and what they were told: the one side of the accounting.
+
+Memory only. It is told from many threads; it never asks anybody.
+"""
+
+import threading
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An order as its client wrote it. `price`: quote per base; `quantity`: base."""
+
+    client_order_id: str
+    user_id: int
+    market: str
+    side: str
+    price: Decimal
+    quantity: Decimal
+
+
+@dataclass(slots=True)
+class Told:
+    """An order that was answered with 201 or 200: what was sent, and what the client knows since.
+
+    `window`: how many faults had been injected when the answer came.
+    """
+
+    sent: Sent
+    order_id: int
+    window: int
+    cancel_accepted: bool = False
+
+
+@dataclass
+class Journal:
+    """Everything that was answered, in the order of the answers."""
+
+    told: list[Told] = field(default_factory=list)
+    window: int = 0
+    """How many faults have been injected so far."""
+    cancels: int = 0
+    unanswered: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def accepted(self, sent: Sent, order_id: int) -> Told:
+        """Note that an order was answered as accepted."""
+        with self._lock:
+            entry = Told(sent, order_id, self.window)
+            self.told.append(entry)
+        return entry
+
+    def cancel_accepted(self, entry: Told) -> None:
+        """Note that a cancel was answered as accepted: the order has to finish."""
+        with self._lock:
+            entry.cancel_accepted = True
+            self.cancels += 1
+
+    def no_answer(self) -> None:
+        """Note that a request got no answer, or 503, and is sent again."""
+        with self._lock:
+            self.unanswered += 1
+
+    def since(self, window: int) -> list[Told]:
+        """Return what was answered from this window on."""
+        with self._lock:
+            recent = []
+            for entry in reversed(self.told):
+                if entry.window < window:
+                    break
+                recent.append(entry)
+        return recent
+
+    def all(self) -> list[Told]:
+        with self._lock:
+            return list(self.told)

@@ -1,0 +1,139 @@
+"""The load: traders who place orders around a price and take some of them back, by seed.
+
+Which orders a thread sends is decided by its seed alone; when they meet, and whom, is not.
+"""
+
+import random
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tests.chaos.client import ClientMaker, UnexpectedAnswerError
+from tests.chaos.crew import Crew
+from tests.chaos.journal import Journal, Sent, Told
+
+THREADS = 8
+CANCELS = 0.25
+"""The part of all requests that ask for a cancel."""
+REMEMBERED = 50
+"""A thread's latest orders, of which it cancels one."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How the orders of a market look: prices within `spread` steps of `middle`, in lots."""
+
+    symbol: str
+    middle: Decimal
+    step: Decimal
+    lot: Decimal
+    most_lots: int
+    spread: int = 20
+
+    def draw(self, rng: random.Random) -> tuple[str, Decimal, Decimal]:
+        """Return side, price and quantity of an order that others may meet."""
+        price = self.middle + rng.randint(-self.spread, self.spread) * self.step
+        return rng.choice(("buy", "sell")), price, self.lot * rng.randint(1, self.most_lots)
+
+    def far(self, side: str) -> Decimal:
+        """Return a price at which nobody else trades."""
+        return self.step if side == "buy" else self.middle * 3
+
+
+SHAPES = (
+    Shape("ADA-USDT", Decimal("1.9"), Decimal("0.001"), Decimal("0.01"), 5000),
+    Shape("ADA-BTC", Decimal("0.00004"), Decimal("0.0000001"), Decimal(1), 50),
+    Shape("BTC-USDT", Decimal(50_000), Decimal(5), Decimal("0.0001"), 50),
+    Shape("ETH-USDT", Decimal(3_000), Decimal(1), Decimal("0.0001"), 1000),
+    Shape("SOL-USDT", Decimal(150), Decimal("0.1"), Decimal("0.001"), 500),
+)
+"""The seeded markets. ADA has two of them: one partition, two books."""
+
+
+class Names:
+    """Ids that no client has used before, in this run or in another with the same data."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def new(self) -> str:
+        with self._lock:
+            self._count += 1
+            return f"{self._prefix}-{self._count}"
+
+
+class Trader:
+    """One thread's worth of load."""
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        clients: ClientMaker,
+        journal: Journal,
+        users: Sequence[int],
+        seed: int,
+    ) -> None:
+        self._client = clients()
+        self._journal = journal
+        self._users = users
+        self._rng = random.Random(f"{seed}/trader/{number}")
+        self._names = Names(f"load{number}")
+        self._recent: deque[Told] = deque(maxlen=REMEMBERED)
+
+    def act(self) -> None:
+        """Place an order, or cancel one.
+
+        Raises:
+            UnexpectedAnswerError: an order was refused, although nothing is wrong with any.
+        """
+        if self._recent and self._rng.random() < CANCELS:
+            self._cancel()
+        else:
+            self._place()
+
+    def pace(self, seconds: float) -> float:
+        """Return when to act again, on average after `seconds`."""
+        return self._rng.uniform(0.5, 1.5) * seconds
+
+    def _place(self) -> None:
+        shape = self._rng.choice(SHAPES)
+        side, price, quantity = shape.draw(self._rng)
+        user = self._rng.choice(self._users)
+        sent = Sent(self._names.new(), user, shape.symbol, side, price, quantity)
+        answer = self._client.place(sent)
+        if answer.status == 422:
+            raise UnexpectedAnswerError(f"{sent} was refused: {answer.body}")
+        self._recent.append(self._journal.accepted(sent, int(answer.body["id"])))
+
+    def _cancel(self) -> None:
+        entry = self._recent[self._rng.randrange(len(self._recent))]
+        self._recent.remove(entry)
+        answer = self._client.cancel(entry.order_id)
+        if answer.status == 202:
+            self._journal.cancel_accepted(entry)
+        elif answer.code != "order_finished":
+            raise UnexpectedAnswerError(f"cancel of {entry.order_id}: {answer.body}")
+
+
+def add_load(
+    crew: Crew,
+    *,
+    clients: ClientMaker,
+    journal: Journal,
+    users: Sequence[int],
+    seed: int,
+    per_second: float,
+) -> None:
+    """Add the threads that send `per_second` requests together."""
+    for number in range(THREADS):
+        trader = Trader(number, clients=clients, journal=journal, users=users, seed=seed)
+        crew.add(
+            f"trader {number}",
+            trader.act,
+            seconds=lambda trader=trader: trader.pace(THREADS / per_second),  # type: ignore[misc]
+        )

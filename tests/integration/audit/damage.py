@@ -1,0 +1,79 @@
+"""One exchange with a history, for all tests of a module; each damages it and takes it back.
+
+Used by the tests of the audit and of the replay.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.test.utils import override_settings
+from pytest_django import DjangoDbBlocker
+
+from balances.audit import CHECKS, Outcome, parameters, run_check
+from balances.audit.runner import partitions_of_assets
+from exchange.kafka import Log
+from tests.integration.test_recovery import begin_anew, random_flow
+from tests.support import World
+
+
+@pytest.fixture(scope="module")
+def books(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
+    """Orders in every state on three markets, over two logs; 1 and 2 are the users."""
+    with django_db_blocker.unblock(), override_settings(KAFKA_TOPIC_PREFIX="audit-"), Log() as log:
+        log.recreate_topics()
+        world = World()
+        world.seed()
+        random_flow(world, seed=3, count=60)
+        world.pump()
+        begin_anew(world)
+        random_flow(world, seed=4, count=60)
+        world.pump()
+        random_flow(world, seed=5, count=5)  # pending: on the log, and not matched yet
+        yield world
+        world.close()
+        log.delete_topics()
+        call_command("flush", interactive=False)
+
+
+class Books:
+    """The books in a transaction of the test's own, to be damaged at will."""
+
+    def damage(self, *statements: str) -> None:
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def value(self, query: str) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            ((value,),) = cursor.fetchall()
+        return value
+
+    def audit(self) -> dict[str, Outcome]:
+        """Run every check; return those that have found something."""
+        given = parameters(partitions_of_assets())
+        with connection.cursor() as cursor:
+            outcomes = [run_check(cursor, check, given, 0) for check in CHECKS.values()]
+        return {outcome.name: outcome for outcome in outcomes if outcome.found}
+
+
+@pytest.fixture
+def damaged(books: World, db: None) -> Iterator[Books]:
+    """The books without what protects them: no constraint, no foreign key. Rolled back at the end."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL session_replication_role = replica")  # no foreign keys
+            cursor.execute(_CONSTRAINTS)
+            for table, name in cursor.fetchall():
+                cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name} CASCADE")
+        yield Books()
+        transaction.set_rollback(True)
+
+
+_CONSTRAINTS = """
+SELECT conrelid::regclass::text, conname FROM pg_constraint
+WHERE contype IN ('c', 'u') AND conrelid::regclass::text ~ '^(orders|balances)_'
+"""

@@ -1,0 +1,102 @@
+"""Migrations apply on tables that are full of what the version before has written."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import psycopg2
+import pytest
+
+from exchange.embedded.server import Server
+
+PROJECT = Path(__file__).resolve().parents[2]
+SCRATCH = "migrated"
+FIRST_VERSION = ("balances", "0002")
+"""Where the first version stood; it brings the other apps to where they were."""
+
+FIRST_CONTENT = """
+INSERT INTO exchange_user (id, password, is_superuser, username, first_name, last_name, email,
+    is_staff, is_active, date_joined)
+  VALUES (1, '', false, 'user1', '', '', '', false, true, now());
+INSERT INTO orders_asset (symbol, name, decimals) VALUES ('ADA', '', 6), ('USDT', '', 6);
+INSERT INTO orders_market (symbol, base_id, quote_id, tick_size, lot_size, state, state_reason)
+  VALUES ('ADA-USDT', 'ADA', 'USDT', 0.0001, 0.01, 'open', '');
+INSERT INTO balances_logepoch (number, order_topic_id, trade_topic_id, reason, started_at) VALUES
+  (1, 'a', 'b', 'the first log', '2026-01-01'),
+  (2, 'c', 'd', 'order-events was made anew', '2026-02-01'),
+  (3, 'c', 'd', 'results of partition 1 after 7 missing', '2026-03-01');
+INSERT INTO orders_order (id, user_id, market_id, side, order_type, time_in_force, price, quantity,
+    filled_quantity, filled_quote, status, reason, request_id, epoch, "offset", created_at,
+    finished_at) VALUES
+  (1, 1, 'ADA-USDT', 'buy', 'limit', 'gtc', 1, 1, 1, 1, 'filled', '', '', 1, 0, '2026-01-02', '2026-01-03'),
+  (2, 1, 'ADA-USDT', 'buy', 'limit', 'gtc', 1, 1, 0, 0, 'canceled', '', '', 1, 1, '2026-01-02', '2026-02-03'),
+  (3, 1, 'ADA-USDT', 'buy', 'limit', 'gtc', 1, 1, 0, 0, 'open', '', '', 3, 9, '2026-03-02', NULL),
+  (4, 1, 'ADA-USDT', 'buy', 'limit', 'gtc', 1, 1, 0, 0, 'pending', '', '', NULL, NULL, '2026-03-02', NULL);
+INSERT INTO balances_ledgerentry (user_id, asset_id, kind, available_change, held_change,
+    available_after, held_after, note, actor_id, created_at) VALUES
+  (1, 'USDT', 'deposit', 5, 0, 5, 0, '', NULL, now()),
+  (1, 'USDT', 'deposit', 5, 0, 10, 0, 'a gift', NULL, now()),
+  (1, 'USDT', 'withdrawal', -1, 0, 9, 0, '', 1, now());
+"""
+
+
+@pytest.fixture
+def scratch(servers: dict[str, Server]) -> Iterator[str]:
+    """The address of an empty database on the tests' Postgres."""
+    address = os.environ["DATABASE_URL"]
+    _run_alone(address, f"DROP DATABASE IF EXISTS {SCRATCH}", f"CREATE DATABASE {SCRATCH}")
+    yield urlsplit(address)._replace(path=f"/{SCRATCH}").geturl()
+    _run_alone(address, f"DROP DATABASE {SCRATCH}")
+
+
+def _run_alone(address: str, *statements: str) -> None:
+    """Run statements that no transaction may hold."""
+    connection = psycopg2.connect(address)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+    connection.close()
+
+
+def migrate(address: str, *arguments: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "manage.py", "migrate", "--verbosity", "0", *arguments],
+        cwd=PROJECT, env=os.environ | {"DATABASE_URL": address}, capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def ask(address: str, sql: str) -> list[tuple[Any, ...]]:
+    connection = psycopg2.connect(address)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall() if cursor.description else []
+    finally:
+        connection.close()
+
+
+def test_the_first_version_is_upgraded_with_all_that_it_has_written(scratch: str) -> None:
+    migrate(scratch, *FIRST_VERSION)
+    ask(scratch, FIRST_CONTENT)
+
+    migrate(scratch)
+
+    assert ask(scratch, "SELECT id, finished_epoch FROM orders_order ORDER BY id") == [
+        (1, 1), (2, 2), (3, None), (4, None),
+    ]  # fmt: skip
+    assert ask(scratch, "SELECT number, is_new_log FROM balances_logepoch ORDER BY number") == [
+        (1, True), (2, True), (3, False),
+    ]  # fmt: skip
+    notes = "SELECT actor_id, note FROM balances_ledgerentry ORDER BY id"
+    assert ask(scratch, notes) == [
+        (None, "system"), (None, "system: a gift"), (1, "no reason was given"),
+    ]  # fmt: skip
+    unchecked = "SELECT conname FROM pg_constraint WHERE NOT convalidated"
+    assert ask(scratch, unchecked) == []
