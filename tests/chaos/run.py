@@ -60,6 +60,7 @@ class Options:
     load: float = 40.0
     limit_seconds: float = 30.0
     rest_every: int = 20
+    keep_logs: bool = False
 
     def possible(self) -> list[Fault]:
         """Return the chosen faults that this broker can have."""
@@ -269,7 +270,8 @@ class Run:
     def _clear_away(self) -> None:
         """Keep the logs of a run that has failed, and nothing of one that has passed."""
         shutil.rmtree(self._options.base_dir / "run", ignore_errors=True)
-        if not self.report.violations and self.report.checkpoints:
+        passed = not self.report.violations and self.report.checkpoints
+        if passed and not self._options.keep_logs:
             shutil.rmtree(self._options.base_dir)
 
     def _is_running(self, name: str) -> bool:
