@@ -44,6 +44,7 @@ def main() -> int:
         Options(
             seed=seed, times=options.times, base_dir=base_dir, kafka=options.kafka,
             faults=options.faults, load=options.load, limit_seconds=options.limit,
+            keep_logs=options.keep_logs,
         ),
         tell=tell,
     )  # fmt: skip
@@ -56,8 +57,9 @@ def main() -> int:
             interrupted = True
             run.report.violations.append("interrupted before the end")
     _publish(run.report, options, console)
-    if run.report.violations:
+    if run.report.violations or options.keep_logs:
         console.print(f"Logs of every process: {run.report.logs}", soft_wrap=True)
+    if run.report.violations:
         console.print(f"Again: python -m tests.chaos {_again(options, seed)}", soft_wrap=True)
     return INTERRUPTED if interrupted else int(bool(run.report.violations))
 
@@ -105,6 +107,9 @@ def _options() -> argparse.Namespace:
         "--limit", type=float, default=30.0, metavar="SECONDS",
         help="the longest recovery; more only where others need the machine too (30)",
     )  # fmt: skip
+    parser.add_argument(
+        "--keep-logs", action="store_true", help="keep the logs also if the run passes"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there too")
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the tables there too")
     return parser.parse_args()

@@ -60,6 +60,7 @@ class Options:
     load: float = 40.0
     limit_seconds: float = 30.0
     rest_every: int = 20
+    keep_logs: bool = False
 
     def possible(self) -> list[Fault]:
         """Return the chosen faults that this broker can have."""
@@ -198,20 +199,20 @@ class Run:
             self._violated([f"{self._books.unsettled()} orders are not settled at rest"])
         told = self._journal.all()
         self._judge(account_at_rest(told, self._books.orders()), plan=plan)
-        self._violated(self._audit() + self._balance_differences())
+        self._violated(self._prove("audit") + self._prove("replay") + self._balance_differences())
         names = [p.name for p in self._stack.processes] + [s.name for s in self._stack.servers]
         if not wait_until(lambda: all(map(self._is_running, names)), timeout_seconds=15):
             self._violated(["not every process is RUNNING"])
         self.report.checkpoints += 1
-        self._tell(f"at rest: {len(told)} orders are there, once; the books balance")
+        self._tell(f"at rest: {len(told)} orders are there, once; audit and replay agree")
         self._crew.resume()
 
-    def _audit(self) -> list[str]:
-        """Return what `manage.py audit` has to say, if it does not say that all agrees."""
-        output = self._stack.log_dir / "audit.log"
-        if self._stack.command("audit", output=output).wait() == 0:
+    def _prove(self, command: str) -> list[str]:
+        """Return what `manage.py` audit or replay has to say, if not that all agrees."""
+        output = self._stack.log_dir / f"{command}.log"
+        if self._stack.command(command, output=output).wait() == 0:
             return []
-        return [f"the audit: {output.read_text()[-3000:]}"]
+        return [f"{command}: {output.read_text()[-3000:]}"]
 
     def _balance_differences(self) -> list[str]:
         """Return where the balance service says something else than Postgres."""
@@ -269,7 +270,8 @@ class Run:
     def _clear_away(self) -> None:
         """Keep the logs of a run that has failed, and nothing of one that has passed."""
         shutil.rmtree(self._options.base_dir / "run", ignore_errors=True)
-        if not self.report.violations and self.report.checkpoints:
+        passed = not self.report.violations and self.report.checkpoints
+        if passed and not self._options.keep_logs:
             shutil.rmtree(self._options.base_dir)
 
     def _is_running(self, name: str) -> bool:
