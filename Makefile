@@ -36,8 +36,8 @@ replay: install ## Replay the log of the running exchange, compare it with what 
 test: install ## All tests, on embedded servers
 	@$(BIN)/python -m pytest
 
-test-kafka: install ## The integration, e2e and chaos tests on Apache Kafka itself (needs Java and Maven)
-	@$(BIN)/python -m pytest tests/integration tests/e2e tests/chaos --kafka apache
+test-kafka: install ## The tests of the whole path on Apache Kafka itself (needs Java and Maven)
+	@$(BIN)/python -m pytest tests/integration/pipeline tests/integration/replay tests/e2e tests/chaos --kafka apache
 
 chaos: install ## Inject each fault 20 times under load and account for every order (KAFKA=apache)
 	@$(BIN)/python -m tests.chaos --times 20 --kafka $(KAFKA)

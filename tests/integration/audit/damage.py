@@ -15,7 +15,7 @@ from pytest_django import DjangoDbBlocker
 from balances.audit import CHECKS, Outcome, parameters, run_check
 from balances.audit.runner import partitions_of_assets
 from exchange.kafka import Log
-from tests.integration.test_recovery import begin_anew, random_flow
+from tests.integration.pipeline.test_recovery import begin_anew, random_flow
 from tests.support import World
 
 

@@ -14,7 +14,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from matching.management.commands.replay import SENTENCES
-from tests.integration.test_recovery import begin_anew, random_flow
+from tests.integration.pipeline.test_recovery import begin_anew, random_flow
 from tests.support import World
 
 

@@ -21,7 +21,7 @@ from exchange.kafka import (
 from exchange.kafka.names import connection_settings
 from matching.replay.beginning import CannotReplayError
 from matching.replay.runner import Replayed, replay
-from tests.integration.test_recovery import random_flow
+from tests.integration.pipeline.test_recovery import random_flow
 from tests.support import World
 
 ADA = partition_for("ADA")

@@ -15,7 +15,7 @@ from exchange.embedded.server import Server
 from orders import outbox
 from orders.models import Order
 from orders.relay import relay
-from tests.integration.test_relay import let_time_pass
+from tests.integration.pipeline.test_relay import let_time_pass
 from tests.support import World, balance_of, differences, status_of, trust_cache
 
 ORDER = {"user_id": 1, "asset": "ADA", "quantity": 10, "price": 1.9, "order_type": "buy"}

@@ -23,7 +23,7 @@ from matching.host import MatchingHost
 from orders import outbox
 from orders.models import Order
 from orders.relay import relay
-from tests.integration.test_relay import let_time_pass
+from tests.integration.pipeline.test_relay import let_time_pass
 from tests.support import World, balance_of, differences, status_of
 
 

@@ -13,7 +13,7 @@ from exchange.kafka import partition_for
 from orders.models import Market, Order
 from orders.relay import relay
 from orders.services import MarketHaltedError
-from tests.integration.test_relay import let_time_pass
+from tests.integration.pipeline.test_relay import let_time_pass
 from tests.support import World, balance_of, differences, settle_records, status_of
 
 ADA = "ADA-USDT"
