@@ -21,8 +21,8 @@ from balances.selectors import get_balances
 from exchange.models import User
 from orders import outbox
 from orders.models import Order
+from tests.integration.pipeline.test_concurrency import in_thread, trade_at_random
 from tests.integration.pipeline.test_recovery import random_flow
-from tests.integration.test_concurrency import in_thread, trade_at_random
 from tests.support import World, trust_cache
 
 

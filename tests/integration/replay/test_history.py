@@ -16,9 +16,9 @@ from matching.replay.runner import Replayed, replay
 from orders import outbox
 from orders.models import Order
 from orders.relay import relay
+from tests.integration.pipeline.test_concurrency import in_thread, trade_at_random
 from tests.integration.pipeline.test_recovery import begin_anew, random_flow
 from tests.integration.pipeline.test_relay import let_time_pass
-from tests.integration.test_concurrency import in_thread, trade_at_random
 from tests.support import World, differences
 
 ADA = partition_for("ADA")
