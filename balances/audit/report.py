@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from balances.audit.check import Outcome
 from exchange.money import format_amount
@@ -64,8 +64,9 @@ def print_report(
             console.print(f"[bold yellow]{outcome.name}: not checked.[/] {outcome.not_checked}.")
         if outcome.found:
             console.print(_rows(outcome, sentences[outcome.name]))
-    _, sentence = verdict_of(outcomes, verdicts)
-    console.print(f"{sentence} ({seconds:.1f} s)")
+    verdict, sentence = verdict_of(outcomes, verdicts)
+    # Anything else is the error that the command ends with.
+    console.print(f"{sentence if verdict is Verdict.AGREES else 'Done.'} ({seconds:.1f} s)")
 
 
 def as_json(
@@ -108,14 +109,14 @@ def _result(outcome: Outcome) -> str:
         return "[green]ok[/]"
     if outcome.finds == "halt":
         return f"[bold yellow]{outcome.found:,} halted[/]"
-    return f"[bold red]{outcome.found:,} differences[/]"
+    return f"[bold red]{outcome.found:,} difference{'s' if outcome.found > 1 else ''}[/]"
 
 
 def _rows(outcome: Outcome, says: str) -> Table:
     shown = len(outcome.first)
     which = f"all {shown}" if shown == outcome.found else f"the first {shown} of {outcome.found:,}"
     table = Table(
-        *outcome.columns,
+        *(Column(name, overflow="fold") for name in outcome.columns),  # nothing is cut off
         title=f"{outcome.name}: {which}",
         caption=f"Should be: {says}" if outcome.finds == "difference" else None,
         title_justify="left",

@@ -42,6 +42,11 @@ def audit_json(*arguments: str) -> tuple[int, dict[str, Any]]:
     return status, report
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 @pytest.fixture
 def used_world(exchange_world: World) -> World:
     """An exchange with trades, resting orders, and all balances in the cache."""
@@ -229,3 +234,16 @@ def test_every_check_is_explained_to_the_operator() -> None:
     section = document[document.index("## Prove the books") : document.index("## Reset")]
     rows = re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == {*CHECKS, CACHE}
+
+
+def test_no_value_is_cut_off_on_a_narrow_terminal(
+    used_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE balances_trade SET buyer_id = 3 - buyer_id")
+    monkeypatch.setenv("COLUMNS", "60")
+    terminal = Terminal()
+    with pytest.raises(CommandError):
+        call_command("audit", "--check", "trade_parties", stdout=terminal)
+    assert "trade_parties" in terminal.getvalue()
+    assert "…" not in terminal.getvalue()
