@@ -6,7 +6,7 @@ import pytest
 
 from matching.replay.runner import replay_in_snapshot
 from tests.integration.audit.damage import Books
-from tests.integration.audit.test_damage import ANY, LIVE
+from tests.integration.audit.words import ANY, LIVE
 
 EPOCH = "(SELECT max(number) FROM balances_logepoch WHERE is_new_log)"
 

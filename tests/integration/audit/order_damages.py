@@ -1,0 +1,220 @@
+"""Damage to orders, trades and the place on the log."""
+
+from tests.integration.audit.words import (
+    ANY,
+    CANCELED,
+    FILLED,
+    LAST_TRADE,
+    LIVE,
+    ONE_TRADE,
+    OPEN,
+    PENDING,
+    Damage,
+)
+
+ORDER_DAMAGES = [
+    Damage(
+        "a live order asks for more",
+        (f"UPDATE orders_order SET quantity = quantity + 1 WHERE id = {OPEN}",),
+        {"holds": (), "order_ledger": (ANY, "open")},
+    ),
+    Damage(
+        "a live order is worth another price",
+        (
+            "UPDATE orders_order o SET price = price - tick_size FROM orders_market"
+            f" WHERE symbol = market_id AND o.id = {OPEN}",
+        ),
+        {"holds": (), "order_ledger": (ANY, "open")},
+    ),
+    Damage(
+        "a live order is finished without a release",
+        (
+            f"UPDATE orders_order SET status = 'canceled', finished_at = now(), finished_epoch = epoch WHERE id = {OPEN}",
+        ),
+        {"holds": (), "order_ledger": (ANY, "canceled")},
+    ),
+    Damage(
+        "a canceled order lives again",
+        (
+            "UPDATE orders_order SET status = 'open', finished_at = NULL, finished_epoch = NULL"
+            f" WHERE id = {CANCELED}",
+        ),
+        {"holds": (), "order_ledger": (ANY, "open")},
+    ),
+    Damage(
+        "a pending order is deleted",
+        (f"DELETE FROM orders_order WHERE id = {PENDING}",),
+        {"holds": (), "ledger_owner": (ANY, "hold")},
+    ),
+    Damage(
+        "an order is filled by more than its trades",
+        (f"UPDATE orders_order SET filled_quote = filled_quote + 1 WHERE id = {FILLED}",),
+        {"order_fills": (), "order_ledger": (ANY, "filled")},
+    ),
+    Damage(
+        "a filled order is canceled",
+        (f"UPDATE orders_order SET status = 'canceled' WHERE id = {FILLED}",),
+        {"order_states": (ANY, "canceled")},
+    ),
+    Damage(
+        "a status that does not exist",
+        (f"UPDATE orders_order SET status = 'done' WHERE id = {FILLED}",),
+        {"order_states": (ANY, "done"), "order_finish": (ANY, "done")},
+    ),
+    Damage(
+        "half a place on the log",
+        (f'UPDATE orders_order SET "offset" = NULL WHERE id = {OPEN}',),
+        {"order_states": (ANY, "open")},
+    ),
+    Damage(
+        "a pending order with a place on the log",
+        (
+            'UPDATE orders_order SET epoch = (SELECT max(number) FROM balances_logepoch), "offset" = -5'
+            f" WHERE id = {PENDING}",
+        ),
+        {"order_states": (ANY, "pending")},
+    ),
+    Damage(
+        "a finished order without its time",
+        (f"UPDATE orders_order SET finished_at = NULL WHERE id = {CANCELED}",),
+        {"order_finish": (ANY, "canceled")},
+    ),
+    Damage(
+        "a finished order without the epoch of its end",
+        (f"UPDATE orders_order SET finished_epoch = NULL WHERE id = {CANCELED}",),
+        {"order_finish": (ANY, "canceled")},
+    ),
+    Damage(
+        "an order that was finished in an epoch to come",
+        (f"UPDATE orders_order SET finished_epoch = 999 WHERE id = {CANCELED}",),
+        {"order_epochs": ()},
+    ),
+    Damage(
+        "an order that was finished before it was placed",
+        (f"UPDATE orders_order SET finished_epoch = epoch - 1 WHERE id = {CANCELED}",),
+        {"order_finish": (ANY, "canceled"), "order_epochs": ()},
+    ),
+    Damage(
+        "an open order with a time of its end",
+        (f"UPDATE orders_order SET finished_at = now() WHERE id = {OPEN}",),
+        {"order_finish": (ANY, "open")},
+    ),
+    Damage(
+        "a book is crossed",
+        (
+            "UPDATE orders_market SET tick_size = 1e-18",
+            "UPDATE orders_order SET price = 1e-18 WHERE status = 'open' AND side = 'sell'"
+            " AND market_id IN"
+            f" (SELECT market_id FROM orders_order WHERE {LIVE} AND side = 'buy')",
+        ),
+        {"crossed_book": ()},
+    ),
+    Damage(
+        "a price that is not on the tick",
+        ("UPDATE orders_market SET tick_size = 7 WHERE symbol = 'ADA-USDT'",),
+        {"order_amounts": (ANY, "ADA-USDT")},
+    ),
+    Damage(
+        "a trade is deleted in the middle",
+        (f"DELETE FROM balances_trade WHERE {ONE_TRADE}",),
+        {"trade_ids": ("ADA-USDT", 4, 2), "order_fills": (), "trade_ledger": (ANY, 3)},
+    ),
+    Damage(
+        "the last trade is deleted",
+        (f"DELETE FROM balances_trade WHERE {LAST_TRADE}",),
+        {"order_fills": (), "trade_ledger": ()},
+    ),
+    Damage(
+        "a trade is there twice",
+        (
+            "INSERT INTO balances_trade (market_id, trade_id, price, quantity, taker_side,"
+            " buy_order_id, sell_order_id, buyer_id, seller_id, executed_at)"
+            " SELECT market_id, trade_id, price, quantity, taker_side, buy_order_id,"
+            f" sell_order_id, buyer_id, seller_id, executed_at FROM balances_trade WHERE {ONE_TRADE}",
+        ),
+        {"trade_ids": ("ADA-USDT", 3, 3), "order_fills": ()},
+    ),
+    Damage(
+        "a trade has another number",
+        (f"UPDATE balances_trade SET trade_id = 5000 WHERE {LAST_TRADE}",),
+        {"trade_ids": ("ADA-USDT", 5000), "trade_ledger": ()},
+    ),
+    Damage(
+        "a trade is of a larger quantity",
+        (f"UPDATE balances_trade SET quantity = quantity + 1 WHERE {ONE_TRADE}",),
+        {"order_fills": (), "trade_ledger": (ANY, 3)},
+    ),
+    Damage(
+        "a trade is at another price",
+        (f"UPDATE balances_trade SET price = price - 0.0001 WHERE {ONE_TRADE}",),
+        {"order_fills": (), "trade_ledger": (ANY, 3), "trade_parties": ("ADA-USDT", 3)},
+    ),
+    Damage(
+        "a trade names another buyer",
+        (f"UPDATE balances_trade SET buyer_id = 3 - buyer_id WHERE {ONE_TRADE}",),
+        {"trade_parties": ("ADA-USDT", 3)},
+    ),
+    Damage(
+        "a trade names the wrong taker",
+        (
+            "UPDATE balances_trade SET taker_side ="
+            f" CASE taker_side WHEN 'buy' THEN 'sell' ELSE 'buy' END WHERE {ONE_TRADE}",
+        ),
+        {"trade_parties": ("ADA-USDT", 3)},
+    ),
+    Damage(
+        "a trade's orders change sides",
+        (
+            "UPDATE balances_trade SET buy_order_id = sell_order_id, sell_order_id = buy_order_id"
+            f" WHERE {ONE_TRADE}",
+        ),
+        {"trade_parties": ("ADA-USDT", 3), "trade_ledger": ()},
+    ),
+    Damage(
+        "a checkpoint goes back",
+        ('UPDATE balances_checkpoint SET "offset" = 0 WHERE "offset" > 5',),
+        {"checkpoints": ()},
+    ),
+    Damage(
+        "a checkpoint is deleted",
+        ('DELETE FROM balances_checkpoint WHERE "offset" > 5',),
+        {"checkpoints": ()},
+    ),
+    Damage(
+        "a checkpoint stays behind in an earlier epoch",
+        (
+            "INSERT INTO balances_logepoch (number, order_topic_id, trade_topic_id, reason,"
+            " is_new_log, begin_offsets, started_at)"
+            " SELECT max(number) + 1, 'x', 'y', 'test', true, '{}', now() FROM balances_logepoch",
+        ),
+        {"checkpoints": ()},
+    ),
+    Damage(
+        "an order is of an epoch to come",
+        (f"UPDATE orders_order SET epoch = epoch + 100 WHERE id = {OPEN}",),
+        {"order_epochs": ()},
+    ),
+    Damage(
+        "two orders at one place of the log",
+        (
+            'UPDATE orders_order o SET "offset" = other."offset" FROM orders_order other'
+            f" WHERE o.id = {OPEN} AND other.market_id = o.market_id"
+            " AND other.id = (SELECT min(id) FROM orders_order WHERE market_id = o.market_id"
+            " AND id <> o.id AND epoch IS NOT NULL)",
+        ),
+        {"order_places": ()},
+    ),
+    Damage(
+        "a market is halted",
+        (
+            'INSERT INTO balances_markethalt (market_id, epoch_id, "offset", reason, halted_at)'
+            " SELECT 'ADA-USDT', max(number), 0, 'test', now() FROM balances_logepoch",
+        ),
+        {"halted_markets": ("ADA-USDT",)},
+    ),
+    Damage(
+        "a partition is halted",
+        ("UPDATE balances_checkpoint SET halted_reason = 'test' WHERE partition = 1",),
+        {"halted_partitions": (1,)},
+    ),
+]

@@ -1,0 +1,49 @@
+"""What the tables of damages are written in: the damage, the rows it is done to, what it finds."""
+
+from typing import Any, NamedTuple
+
+
+class Damage(NamedTuple):
+    """SQL that breaks a promise, and the checks that find it, each with a row it must name.
+
+    In a row, `ANY` stands for whatever is there; a row may be shorter than that of the check.
+    """
+
+    does: str
+    sql: tuple[str, ...]
+    found_by: dict[str, tuple[Any, ...]]
+
+
+class _Any:
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def __hash__(self) -> int:
+        return 0
+
+    def __repr__(self) -> str:
+        return "ANY"
+
+
+ANY = _Any()
+
+ONE_TRADE = "market_id = 'ADA-USDT' AND trade_id = 3"
+LAST_TRADE = (
+    "market_id = 'ADA-USDT' AND trade_id ="
+    " (SELECT max(trade_id) FROM balances_trade WHERE market_id = 'ADA-USDT')"
+)
+OPEN = "(SELECT min(id) FROM orders_order WHERE status = 'open' AND side = 'buy')"
+LIVE = "status IN ('open', 'partially_filled')"
+FILLED = "(SELECT min(id) FROM orders_order WHERE status = 'filled')"
+CANCELED = "(SELECT min(id) FROM orders_order WHERE status = 'canceled')"
+PENDING = "(SELECT min(id) FROM orders_order WHERE status = 'pending')"
+BALANCE = "user_id = 1 AND asset_id = 'USDT'"
+LAST_ENTRY = f"id = (SELECT max(id) FROM balances_ledgerentry WHERE {BALANCE} AND kind = 'trade')"
+
+
+def entry(kind: str) -> str:
+    """The first ledger entry of a kind that is of a finished order."""
+    return (
+        "id = (SELECT min(l.id) FROM balances_ledgerentry l JOIN orders_order o"
+        f" ON o.id = l.order_id WHERE l.kind = '{kind}' AND o.finished_at IS NOT NULL)"
+    )
