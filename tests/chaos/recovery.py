@@ -17,6 +17,9 @@ from tests.chaos.journal import Journal, Sent, Told
 from tests.chaos.load import SHAPES, Names, Shape
 from tests.chaos.site import Site
 
+PATIENCE_SECONDS = 120.0
+"""How long to wait at all. Beyond the limit of the run a recovery is a violation, but one that comes
+late says more than none."""
 POLL_SECONDS = 0.1
 
 
@@ -33,7 +36,6 @@ class Recovery:
     client: Client
     journal: Journal
     user_id: int
-    limit_seconds: float
     names: Names = field(default_factory=lambda: Names("probe"))
 
     def wait(self, *, since: float, in_flight: Sequence[int]) -> float:
@@ -42,9 +44,9 @@ class Recovery:
         `in_flight`: the orders that were not settled when the fault came.
 
         Raises:
-            NotRecoveredError: it took longer than `limit_seconds`.
+            NotRecoveredError: it took longer than `PATIENCE_SECONDS`.
         """
-        deadline = since + self.limit_seconds
+        deadline = since + PATIENCE_SECONDS
         self._until(self._problem, deadline)
         try:
             probes = [self._place(shape, deadline) for shape in SHAPES]
@@ -61,7 +63,7 @@ class Recovery:
     def _until(self, problem: Callable[[], str], deadline: float) -> None:
         while text := problem():
             if time.monotonic() > deadline:
-                raise NotRecoveredError(f"after {self.limit_seconds:g} s: {text}")
+                raise NotRecoveredError(f"after {PATIENCE_SECONDS:g} s: {text}")
             self.client.rest(POLL_SECONDS)
 
     def _problem(self) -> str:
