@@ -190,6 +190,8 @@ class Bridge:
         if consumer.is_rebalanced:
             return
         positions, ends = consumer.positions(), consumer.end_offsets()
+        if consumer.is_rebalanced:
+            return  # asking for a position may complete a rebalance; it is the group's then
         if (found := log.identity()) != identity:
             raise LogChangedError(f"the topics are {found}, and were {identity}")
         if positions and not self._feed.is_current():
