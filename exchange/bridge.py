@@ -157,7 +157,7 @@ class Bridge:
         self._status.report("waiting", partitions=sorted(consumer.assignment()))
         self._stopping.wait(POLL_MS / 1000)
         consumer.keep_alive()
-        if consumer.is_rebalanced:
+        if consumer.is_rebalanced():
             consumer.poll(0)  # raises Rebalanced
 
     def _process(self, batch: list[LogRecord], consumer: GroupConsumer) -> None:
@@ -181,16 +181,16 @@ class Bridge:
                 if self._stopping.is_set():
                     raise
                 consumer.keep_alive()
-                if consumer.is_rebalanced:
+                if consumer.is_rebalanced():
                     raise Rebalanced from None  # who has the partitions now reads them again
             else:
                 return
 
     def _check(self, consumer: GroupConsumer, log: Log, identity: LogIdentity) -> None:
-        if consumer.is_rebalanced:
+        if consumer.is_rebalanced():
             return
         positions, ends = consumer.positions(), consumer.end_offsets()
-        if consumer.is_rebalanced:
+        if consumer.is_rebalanced():
             return  # asking for a position may complete a rebalance; it is the group's then
         if (found := log.identity()) != identity:
             raise LogChangedError(f"the topics are {found}, and were {identity}")

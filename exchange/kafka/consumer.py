@@ -62,7 +62,6 @@ class GroupConsumer:
     def assignment(self) -> set[int]:
         return {partition.partition for partition in self._consumer.assignment()}
 
-    @property
     def is_rebalanced(self) -> bool:
         """Whether the next `poll` will raise `Rebalanced`."""
         return self._rebalances.generation != self._seen_generation
