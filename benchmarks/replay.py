@@ -135,8 +135,10 @@ def measure(orders: int) -> None:
     report = json.loads(finished.stdout)
     for check in report["checks"]:
         print(f"{check['name']:<24}{check['rows']:>12,} rows, {check['found']} differences")
-    memory = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    print(f"{'replay':<24}{seconds:>12.1f} s {orders / seconds:>10,.0f} records/s {memory:,} MB")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    print(f"{'replay':<24}{seconds:>12.1f} s {orders / seconds:>10,.0f} records/s")
+    print(f"{'  processor, memory':<24}{used.ru_utime + used.ru_stime:>12.1f} s", end="")
+    print(f" {used.ru_maxrss // 1024:>10,} MB")
     seconds = read_log()
     print(f"{'reading the log alone':<24}{seconds:>12.1f} s {orders / seconds:>10,.0f} records/s")
 
