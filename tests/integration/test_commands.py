@@ -13,7 +13,10 @@ from django.test import Client
 from django_redis import get_redis_connection
 from pytest_django import Settings
 
+from balances.cache import raw_entry
 from balances.models import Balance, LedgerEntry, LogEpoch
+from balances.selectors import get_balances
+from balances.tasks import care_for_cache
 from exchange.kafka import TOPICS, Log, read_topic
 from exchange.models import User
 from orders.models import Asset, Market
@@ -201,3 +204,12 @@ def test_the_walkthrough_can_be_pointed_at_any_stack(
     with pytest.raises(SystemExit):
         ManagementUtility(["manage.py", "walkthrough", "--help"]).execute()
     assert url in capsys.readouterr().out
+
+
+def test_forget_cache_empties_it_and_holds_back_the_vouch(exchange_world: World) -> None:
+    trust_cache()
+    get_balances(user_id=1)
+    assert raw_entry(1)
+    assert "The balance cache is empty" in run("forget_cache")
+    assert not raw_entry(1)
+    assert care_for_cache() is False, "a mark may have been lost: nothing is vouched for yet"
