@@ -52,7 +52,7 @@ class Application:
         try:
             return list(response)
         finally:
-            response.close()  # type: ignore[attr-defined] # Django's always has it
+            response.close()
 
     def close(self) -> None:
         """End the thread and its connection, which would keep the test database in use."""

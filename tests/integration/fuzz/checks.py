@@ -5,6 +5,7 @@ let every 400 pass or none.
 """
 
 import json
+from typing import Any
 
 import schemathesis
 from schemathesis import Case, CheckContext, Response
@@ -23,7 +24,7 @@ BEYOND_A_SCHEMA = {
 
 
 @schemathesis.check
-def valid_data_is_not_malformed(ctx: CheckContext, response: Response, case: Case) -> None:
+def valid_data_is_not_malformed(ctx: CheckContext, response: Response, case: Case[Any]) -> None:
     """Data that the schema allows is refused as malformed only for what a schema cannot say."""
     if case.meta is None or not case.meta.generation.mode.is_positive:
         return
