@@ -112,7 +112,7 @@ class BookView(APIView):
         tags=["market data"],
     )
     def get(self, request: Request, symbol: str) -> Response:
-        query = BookQuery(data=request.query_params)
+        query = BookQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
         _require_market(symbol)
         levels = query.validated_data["levels"]

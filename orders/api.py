@@ -12,7 +12,13 @@ from rest_framework.response import Response
 from exchange.access.requester import confined_to, listed_user, meant_user, own_id_of_order
 from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
-from exchange.api.fields import AmountField, AmountInputField, NameField, WholeNumberField
+from exchange.api.fields import (
+    AmountField,
+    AmountInputField,
+    NameField,
+    PlainTextField,
+    WholeNumberField,
+)
 from exchange.middleware import current_request_id
 from orders import selectors, services
 from orders.models import Order
@@ -20,6 +26,8 @@ from orders.models import Order
 DEFAULT_QUOTE = "USDT"
 """The quote asset of the short form, which names only the base asset."""
 
+_STORABLE = r"^[^\x00]+\Z"
+"""Any text that Postgres takes: a name that is none is looked up, and unknown."""
 
 EXAMPLE_ORDER = {
     "user_id": 1,
@@ -47,10 +55,15 @@ class OrderInput(serializers.Serializer[Any]):
         help_text="Your own if not given. That of somebody else is for staff and for service "
         "credentials.",
     )
-    market = serializers.CharField(
-        max_length=21, trim_whitespace=False, required=False, help_text="For example ADA-USDT."
+    market = serializers.RegexField(
+        _STORABLE,
+        max_length=21,
+        trim_whitespace=False,
+        required=False,
+        help_text="For example ADA-USDT.",
     )
-    asset = serializers.CharField(
+    asset = serializers.RegexField(
+        _STORABLE,
         max_length=10,
         trim_whitespace=False,
         required=False,
@@ -64,7 +77,7 @@ class OrderInput(serializers.Serializer[Any]):
     time_in_force = NameField(Order.TimeInForce.choices, required=False, default="gtc")
     quantity = AmountInputField(help_text="In the base asset; a multiple of the market's lot size.")
     price = AmountInputField(help_text="Quote per base; a multiple of the market's tick size.")
-    client_order_id = serializers.RegexField(
+    client_order_id = PlainTextField(
         r"^[A-Za-z0-9._:-]{1,64}\Z",
         trim_whitespace=False,
         required=False,
@@ -147,7 +160,7 @@ class OrderFilter(serializers.Serializer[Any]):
     """What `GET /orders` can be narrowed by."""
 
     user_id = WholeNumberField(min_value=1, max_value=2**63 - 1, required=False)
-    market = serializers.CharField(max_length=21, trim_whitespace=False, required=False)
+    market = serializers.RegexField(_STORABLE, max_length=21, trim_whitespace=False, required=False)
     status = NameField(Order.Status.choices, required=False)
 
 
@@ -178,7 +191,7 @@ class OrderListView(GenericAPIView[Order]):
         tags=["orders"],
     )
     def get(self, request: Request) -> Response:
-        wanted = OrderFilter(data=request.query_params)
+        wanted = OrderFilter(data=request.query_params.dict())
         wanted.is_valid(raise_exception=True)
         asked: dict[str, Any] = wanted.validated_data
         asked["user_id"] = listed_user(request, asked.get("user_id"), "orders.view_order")

@@ -13,7 +13,7 @@ from exchange.access import keys
 from exchange.access.permissions import SignedInPerson
 from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
-from exchange.api.fields import NameField
+from exchange.api.fields import NameField, PlainTextField
 from exchange.models import ApiKey, User
 
 SCOPES = ("read", "trade")
@@ -23,7 +23,7 @@ EXAMPLE_KEY = {"name": "my bot", "scopes": ["read", "trade"], "allowed_networks"
 class ApiKeyInput(serializers.Serializer[Any]):
     """What a new key is for."""
 
-    name = serializers.RegexField(
+    name = PlainTextField(
         r"^[^\x00-\x1f\x7f]+\Z",
         max_length=50,
         trim_whitespace=False,

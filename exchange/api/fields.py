@@ -49,9 +49,37 @@ class AmountField(serializers.DecimalField):
         return format_amount(Decimal(value))
 
 
-@extend_schema_field({"oneOf": [{"type": "string", "format": "decimal"}, {"type": "number"}]})
+_LIMIT = 10**_WHOLE_DIGITS
+_AMOUNT_AS_TEXT = {"type": "string", "format": "decimal", "pattern": f"^{_NUMBER.pattern}$"}
+_AMOUNT_AS_NUMBER = {
+    "type": "number",
+    "minimum": -_LIMIT,
+    "exclusiveMinimum": True,
+    "maximum": _LIMIT,
+    "exclusiveMaximum": True,
+}
+
+
+@extend_schema_field({"oneOf": [_AMOUNT_AS_TEXT, _AMOUNT_AS_NUMBER]})
 class AmountInputField(AmountField):
-    """An amount that only comes in: in the schema it may be a number, too."""
+    """An amount that only comes in: in the schema it may be a number, too.
+
+    The schema has no words for the digits of a number with an exponent; the description has.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        digits = f"At most {_WHOLE_DIGITS} digits before the point, {DECIMAL_PLACES} after it."
+        kwargs["help_text"] = f"{kwargs.get('help_text', '')} {digits}".strip()
+        super().__init__(**kwargs)
+
+
+class PlainTextField(serializers.RegexField):
+    """Text of a given form; a number is not text. DRF would take 0 for "0"."""
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return str(super().to_internal_value(data))
 
 
 class WholeNumberField(serializers.IntegerField):

@@ -31,6 +31,18 @@ class NewestFirst(CursorPagination):
             )
         return limit
 
+    def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
+        parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
+        bounds = {
+            self.page_size_query_param: {
+                "minimum": 1, "maximum": self.max_page_size, "default": self.page_size,
+            },
+            self.cursor_query_param: {"minLength": 1},
+        }  # fmt: skip
+        for parameter in parameters:
+            parameter["schema"].update(bounds[parameter["name"]])
+        return parameters
+
     def decode_cursor(self, request: Request) -> Any:
         try:
             cursor: Any = super().decode_cursor(request)

@@ -39,6 +39,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "exchange.api.schema.document_limits",
+        "orders.schema.document_forms",
     ],
     "ENUM_NAME_OVERRIDES": {
         "Side": "orders.models.Order.Side",

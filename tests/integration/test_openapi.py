@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import jsonschema  # type: ignore[import-untyped]
 import pytest
 from django.core.management import call_command
 from django.test import Client
@@ -129,6 +130,45 @@ def test_the_examples_of_an_order_are_what_the_service_takes(api: ApiClient) -> 
     for example in body["examples"].values():
         response = api.post("/orders", example["value"], content_type="application/json")
         assert response.status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("fields", "fits"),
+    [
+        ({"asset": "ADA", "order_type": "buy"}, True),
+        ({"market": "ADA-USDT", "side": "sell"}, True),
+        ({"market": "ADA-USDT", "order_type": "buy"}, True),
+        ({"asset": "ADA", "side": "buy", "order_type": "buy"}, True),
+        ({"asset": "ADA", "side": "buy", "order_type": "sell"}, False),
+        ({"asset": "ADA", "market": "ADA-USDT", "side": "buy"}, False),
+        ({"side": "buy"}, False),
+        ({"asset": "ADA"}, False),
+        ({"asset": "ADA\0", "side": "buy"}, False),
+        ({"asset": "ADA", "side": "buy", "price": "1,5"}, False),
+        ({"asset": "ADA", "side": "buy", "price": 1e20}, False),
+    ],
+)
+def test_the_schema_says_what_an_order_has_to_name(
+    api: ApiClient, fields: dict[str, Any], fits: bool
+) -> None:
+    order = {"user_id": 1, "quantity": 1, "price": 1.5, **fields}
+    schema = {
+        "$ref": "#/components/schemas/OrderInputRequest",
+        "components": openapi()["components"],
+    }
+    assert jsonschema.Draft4Validator(schema).is_valid(order) == fits
+    answer = api.post("/orders", order, content_type="application/json")
+    assert (answer.status_code != 400) == fits
+
+
+@pytest.mark.parametrize("path", ["/orders", "/api-keys", "/markets", "/markets/{symbol}/trades"])
+def test_the_schema_says_how_long_a_page_may_be(path: str) -> None:
+    parameters = {
+        parameter["name"]: parameter["schema"]
+        for parameter in openapi()["paths"][path]["get"]["parameters"]
+    }
+    assert parameters["limit"] == {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
+    assert parameters["cursor"] == {"type": "string", "minLength": 1}
 
 
 @pytest.mark.parametrize("service", SERVICES)

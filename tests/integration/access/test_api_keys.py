@@ -94,6 +94,7 @@ def test_keys_come_in_pages(browser: ApiClient) -> None:
         ({"name": ""}, (400, "required", "name")),
         ({"name": "x" * 51}, (400, "too_long", "name")),
         ({"name": "a\nb"}, (400, "invalid", "name")),
+        ({"name": 7}, (400, "invalid", "name")),
         ({"name": "a\x00b"}, (400, "invalid", "name")),
         ({"name": None}, (400, "required", "name")),
         ({"scopes": []}, (400, "min_length", "scopes")),

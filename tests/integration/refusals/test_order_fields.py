@@ -168,6 +168,7 @@ def test_a_missing_or_null_field_is_required(refusing: ApiClient, field: str) ->
         ("client_order_id", '"\\ud800"', "invalid"),
         ("client_order_id", '"\u00e9"', "invalid"),
         ("client_order_id", "[]", "invalid"),
+        ("client_order_id", "0", "invalid"),
     ],
 )
 def test_a_field_that_is_not_as_it_should_be_is_refused(

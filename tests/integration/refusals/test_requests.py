@@ -185,6 +185,9 @@ def test_a_bad_limit_is_refused(refusing: ApiClient, path: str, limit: str) -> N
         ("market=" + "x" * 22, "too_long", "market"),
         ("status=done", "invalid_choice", "status"),
         ("status=%00", "invalid_choice", "status"),
+        ("status=", "invalid_choice", "status"),
+        ("user_id=", "invalid", "user_id"),
+        ("market=", "required", "market"),
     ],
 )
 def test_a_bad_filter_is_refused(refusing: ApiClient, query: str, code: str, field: str) -> None:
@@ -199,6 +202,7 @@ def test_a_bad_filter_is_refused(refusing: ApiClient, query: str, code: str, fie
         ("501", "too_large"),
         ("ten", "invalid"),
         ("1_0", "invalid"),
+        ("", "invalid"),
     ],
 )
 def test_a_bad_number_of_levels_is_refused(refusing: ApiClient, levels: str, code: str) -> None:
