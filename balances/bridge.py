@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 
 from balances.checkpoints import current_epoch, ensure_epoch
 from balances.tasks import settle_trades
-from exchange.kafka import ORDER_EVENTS, TRADE_EVENTS, Log
+from exchange.kafka import TRADE_EVENTS, Log
 
 
 class TradesFeed:
@@ -23,7 +23,7 @@ class TradesFeed:
         alive: Callable[[], None],  # noqa: ARG002 - it takes no time
     ) -> Mapping[int, int | None]:
         with Log() as log:
-            ensure_epoch(log.identity(), log.end_offsets(ORDER_EVENTS))
+            ensure_epoch(log)
         return dict.fromkeys(partitions)
 
     def is_current(self) -> bool:

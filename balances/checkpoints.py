@@ -11,10 +11,13 @@ import structlog
 from django.db import connection, transaction
 
 from balances.models import Checkpoint, LogEpoch
-from exchange.kafka import LogIdentity
+from exchange.kafka import ORDER_EVENTS, Log, LogIdentity
 from exchange.records import NO_OFFSET
 
 logger = structlog.get_logger(__name__)
+
+
+LOST_END = "order-events has lost its end"
 
 
 class EpochChangedError(Exception):
@@ -24,15 +27,19 @@ class EpochChangedError(Exception):
 _EPOCH_LOCK = 0x45504F4348  # "EPOCH": serialises the beginning of epochs
 
 
-def ensure_epoch(identity: LogIdentity, order_event_ends: Mapping[int, int]) -> int:
-    """Return the number of the epoch that `identity` is, beginning a new one if it has changed.
+def ensure_epoch(log: Log) -> int:
+    """Return the number of the epoch that `log` is in, beginning a new one if it has changed.
 
-    `order_event_ends`: per partition, the offset that the next order event will get. Safe to
-    call from several processes at once: one begins the epoch, the others find it.
+    Safe to call from several processes at once: one begins the epoch, the others find it.
     """
+    identity, ends = log.identity(), log.end_offsets(ORDER_EVENTS)
     with transaction.atomic(durable=True):
         current, checkpoints = _locked()
-        offsets, reason, is_new_log = _offsets_in(identity, order_event_ends, current, checkpoints)
+        offsets, reason, is_new_log = _offsets_in(identity, ends, current, checkpoints)
+        if reason == LOST_END:
+            # What was settled since the ends were read may lie beyond them. Nothing is settled now.
+            ends = _latest(ends, log.end_offsets(ORDER_EVENTS))
+            offsets, reason, is_new_log = _offsets_in(identity, ends, current, checkpoints)
         if not reason:
             assert current is not None
             return current.number
@@ -40,9 +47,12 @@ def ensure_epoch(identity: LogIdentity, order_event_ends: Mapping[int, int]) -> 
         return _begin(identity, offsets, reason, is_new_log=is_new_log)
 
 
-def begin_epoch_for_gap(partition: int, epoch: int | None, identity: LogIdentity) -> bool:
+def begin_epoch_for_gap(
+    partition: int, epoch: int | None, identity: LogIdentity, *, offset: int | None = None
+) -> bool:
     """Begin the next epoch where the present one stands, to have a missing result made again.
 
+    `offset`: only if the partition is still settled up to there.
     Returns False if that has been tried at this very place: the gap is real.
     """
     with transaction.atomic(durable=True):
@@ -50,6 +60,8 @@ def begin_epoch_for_gap(partition: int, epoch: int | None, identity: LogIdentity
         if current is None or current.number != epoch or partition not in checkpoints:
             return True  # somebody has begun an epoch meanwhile
         place = checkpoints[partition].offset
+        if offset is not None and place != offset:
+            return True  # what was missing has come
         if checkpoints[partition].gap_offset == place:
             return False
         _begin_in_place(
@@ -76,6 +88,10 @@ def begin_epoch_for_resume(identity: LogIdentity, reason: str) -> tuple[int, dic
     return _begin_in_place(identity, checkpoints, reason), {
         number: row.offset for number, row in checkpoints.items()
     }
+
+
+def _latest(first: Mapping[int, int], second: Mapping[int, int]) -> dict[int, int]:
+    return {number: max(end, second.get(number, end)) for number, end in first.items()}
 
 
 def _begin_in_place(
@@ -129,7 +145,7 @@ def _offsets_in(
     }
     offsets = {number: min(offset, ends[number] - 1) for number, offset in known.items()}
     if offsets != known:
-        return offsets, "order-events has lost its end", True
+        return offsets, LOST_END, True
     if current.trade_topic_id != identity.trade_topic_id:
         return offsets, "trade-events was made anew", False
     if len(checkpoints) < len(ends):

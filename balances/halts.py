@@ -13,7 +13,7 @@ from django.db import transaction
 from balances.checkpoints import begin_epoch_for_resume, ensure_epoch
 from balances.models import Checkpoint, MarketHalt, PastHalt
 from exchange.api.errors import ClientError
-from exchange.kafka import ORDER_EVENTS, Log, LogIdentity, partition_for
+from exchange.kafka import Log, LogIdentity, partition_for
 from exchange.records import Execution
 from orders import services as orders
 from orders.models import Market
@@ -38,7 +38,9 @@ def halt_market(execution: Execution, reason: str) -> None:
         offset=execution.offset,
         reason=reason[:500],
     )
-    orders.halt_market(market=execution.market, reason=MARKET_STOPPED)
+    orders.halt_market(
+        market=execution.market, reason=MARKET_STOPPED, in_place_of=PARTITION_STOPPED
+    )
     logger.critical(
         "market_halted",
         market=execution.market,
@@ -90,7 +92,7 @@ def resume_market(*, market: str, note: str, actor_id: int | None = None) -> Pas
             note=note[:200],
         )
         halt.delete()
-        orders.reopen_market(market=market)
+        orders.reopen_market(market=market, halted_for=MARKET_STOPPED)
     logger.warning("market_resumed", market=market, epoch=epoch, actor_id=actor_id, note=note)
     return past
 
@@ -122,9 +124,8 @@ def resume_partition(*, partition: int, note: str, actor_id: int | None = None) 
 def _identity() -> LogIdentity:
     """Return which log this is, the present epoch's in any case."""
     with Log() as log:
-        identity = log.identity()
-        ensure_epoch(identity, log.end_offsets(ORDER_EVENTS))
-    return identity
+        ensure_epoch(log)
+        return log.identity()
 
 
 def _require_running(partition: int) -> None:

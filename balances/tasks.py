@@ -9,7 +9,6 @@ from balances import checkpoints, halts, trust, watchdog
 from balances.cache import CacheUnreachableError
 from balances.settle import Result, SequenceError, Settled, settle
 from exchange.kafka import (
-    ORDER_EVENTS,
     TRADE_EVENTS,
     Log,
     LogRecord,
@@ -104,8 +103,9 @@ def _face_gap(error: SequenceError) -> None:
     engine is deterministic, so nothing is guessed.
     """
     with Log() as log:
-        identity, ends = log.identity(), log.end_offsets(ORDER_EVENTS)
-    if checkpoints.ensure_epoch(identity, ends) != error.epoch:
+        epoch = checkpoints.ensure_epoch(log)
+        identity = log.identity()
+    if epoch != error.epoch:
         return  # the log has changed, or somebody else has begun the epoch meanwhile
     if not checkpoints.begin_epoch_for_gap(error.partition, error.epoch, identity):
         halts.halt_partition(error.partition, str(error))

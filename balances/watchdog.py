@@ -14,10 +14,10 @@ from typing import NamedTuple
 import structlog
 from django.core.cache import cache
 
-from balances.checkpoints import begin_epoch_for_gap, ensure_epoch
-from balances.models import Checkpoint
+from balances.checkpoints import begin_epoch_for_gap
+from balances.models import Checkpoint, LogEpoch
 from exchange.bridge_status import BridgeReport, bridge_reports
-from exchange.kafka import ORDER_EVENTS, Log
+from exchange.kafka import ORDER_EVENTS, Log, LogIdentity
 
 logger = structlog.get_logger(__name__)
 
@@ -41,17 +41,25 @@ def watch() -> list[int]:
         LogError, RedisError: a store is away; the next run looks again.
     """
     idle = _read_to_the_end(bridge_reports())
+    epoch = LogEpoch.objects.first()
+    # Read before the ends: they can only have grown since, so what is behind them is unsettled.
+    settled = dict(
+        Checkpoint.objects.filter(pk__in=idle, halted_reason="", epoch=epoch).values_list(
+            "partition", "offset"
+        )
+    )
     with Log() as log:
         identity, ends = log.identity(), log.end_offsets(ORDER_EVENTS)
-    epoch = ensure_epoch(identity, ends)
+    if epoch is None or identity != LogIdentity(epoch.order_topic_id, epoch.trade_topic_id):
+        return []  # the bridges are about to begin another one
     known: Mapping[int, Stall] = cache.get(_KEY, {})
-    stalls = _stalls(epoch, ends, idle, known)
+    stalls = _stalls(epoch.number, settled, ends, known)
     cache.set(_KEY, stalls, timeout=600)
     begun = []
     for partition, stall in stalls.items():
         if time.time() - stall.since < STALL_SECONDS:
             continue
-        if begin_epoch_for_gap(partition, stall.epoch, identity):
+        if begin_epoch_for_gap(partition, stall.epoch, identity, offset=stall.offset):
             logger.error("results_missing", partition=partition, after=stall.offset)
             begun.append(partition)
             break  # the epoch is another one now: the others are looked at anew
@@ -63,13 +71,14 @@ def watch() -> list[int]:
 
 
 def _stalls(
-    epoch: int, ends: Mapping[int, int], idle: set[int], known: Mapping[int, Stall]
+    epoch: int,
+    settled: Mapping[int, int],
+    ends: Mapping[int, int],
+    known: Mapping[int, Stall],
 ) -> dict[int, Stall]:
     """Return the partitions that stand still, each since when it was first seen there."""
     found = {}
-    for partition, offset in Checkpoint.objects.filter(
-        pk__in=idle, halted_reason="", epoch=epoch
-    ).values_list("partition", "offset"):
+    for partition, offset in settled.items():
         if offset + 1 < ends.get(partition, 0):
             before = known.get(partition)
             same = before is not None and (before.epoch, before.offset) == (epoch, offset)

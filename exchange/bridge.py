@@ -199,9 +199,8 @@ class Bridge:
         for partition, position in positions.items():
             if position > ends.get(partition, position):
                 raise LogChangedError(f"partition {partition} ends before {position}")
-        lag = {
-            number: ends.get(number, position) - position for number, position in positions.items()
-        }
+        # Where nothing has been fetched yet the end is not known, and nothing is said.
+        lag = {number: ends[number] - at for number, at in positions.items() if number in ends}
         if positions:
             self._status.report("running", partitions=sorted(positions), lag=lag)
         else:

@@ -29,7 +29,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def _health() -> dict[str, Any]:
-    now = readiness()
+    now = readiness(with_details=True)
     trust = CacheTrust.objects.first()
     rows = [
         (name, state["status"], state.get("error", ""))

@@ -1,11 +1,16 @@
-"""One id per request: taken from `X-Request-Id` or made here, logged, stored with the order."""
+"""One id per request, logged and stored with the order; 503 where the database is away."""
 
 import re
 import uuid
 from collections.abc import Callable
 
 import structlog
+from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+
+from exchange.api.pages import error_answer
+
+logger = structlog.get_logger(__name__)
 
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -28,3 +33,25 @@ class RequestIdMiddleware:
 def current_request_id() -> str:
     """Return the id of the request being served, or "" outside of one."""
     return str(structlog.contextvars.get_contextvars().get("request_id", ""))
+
+
+class DatabaseAwayMiddleware:
+    """503 in place of 500 where a page, a login or the admin finds no database to ask."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self._get_response(request)
+
+    def process_exception(
+        self,
+        request: HttpRequest,  # noqa: ARG002 - the interface of Django
+        exception: Exception,
+    ) -> HttpResponse | None:
+        if not isinstance(exception, OperationalError | InterfaceError):
+            return None
+        logger.error("database_unavailable", error=str(exception).strip())
+        answer = error_answer(503, "unavailable", "A store does not answer. Try again.")
+        answer["Retry-After"] = "1"
+        return answer

@@ -38,7 +38,7 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
         return error_answer(
             411, "length_required", "Send the body with a Content-Length, not in chunks."
         )
-    is_form = request.path.startswith(_ADMIN)
+    is_form = request.path_info.startswith(_ADMIN)
     most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE if is_form else MAX_BODY_BYTES
     if _body_bytes(request) > most:
         return error_answer(

@@ -59,7 +59,7 @@ class MatchingHost:
         now and then while the books are being read.
         """
         with Log() as log:
-            epoch = ensure_epoch(log.identity(), log.end_offsets(ORDER_EVENTS))
+            epoch = ensure_epoch(log)
         self.epoch = epoch
         self._hosted = {
             number: hosted

@@ -77,10 +77,14 @@ def forget_count() -> None:
 
 
 def count_pending() -> int:
-    """Return how many orders are pending, counted up to the bound and no further."""
+    """Return how many orders are pending, counted up to the bound and no further.
+
+    Those of halted markets wait for an operator, and must not close the other markets.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT count(*) FROM (SELECT 1 FROM orders_order WHERE status = 'pending'"
+            "SELECT count(*) FROM (SELECT 1 FROM orders_order JOIN orders_market"
+            " ON symbol = market_id WHERE status = 'pending' AND state = 'open'"
             " LIMIT %s) AS counted",
             [settings.ORDERS_MAX_PENDING],
         )

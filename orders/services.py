@@ -12,6 +12,7 @@ from typing import Literal
 import structlog
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError
+from django.db.models import Q
 from django.utils import timezone
 
 from balances import services as balances
@@ -163,17 +164,21 @@ def request_cancel(*, order_id: int, user_id: int | None = None) -> Order:
     return order
 
 
-def halt_market(*, market: str, reason: str) -> None:
-    """Take no more orders on `market`; what rests there stays as it is."""
-    Market.objects.filter(pk=market).update(state=Market.State.HALTED, state_reason=reason[:500])
+def halt_market(*, market: str, reason: str, in_place_of: str = "") -> None:
+    """Take no more orders on `market`; what rests there stays as it is.
+
+    A market that is halted already keeps its reason, unless that is `in_place_of`.
+    """
+    Market.objects.filter(
+        Q(state=Market.State.OPEN) | Q(state_reason=in_place_of), pk=market
+    ).update(state=Market.State.HALTED, state_reason=reason[:500])
 
 
-def reopen_market(*, market: str, halted_for: str | None = None) -> None:
-    """Take orders on `market` again; with `halted_for`, only if that is why it takes none."""
-    halted = Market.objects.filter(pk=market, state=Market.State.HALTED)
-    if halted_for is not None:
-        halted = halted.filter(state_reason=halted_for)
-    halted.update(state=Market.State.OPEN, state_reason="")
+def reopen_market(*, market: str, halted_for: str) -> None:
+    """Take orders on `market` again, if that is why it takes none: an operator's halt stays."""
+    Market.objects.filter(pk=market, state=Market.State.HALTED, state_reason=halted_for).update(
+        state=Market.State.OPEN, state_reason=""
+    )
 
 
 def _known(user_id: int, client_order_id: str) -> Order | None:

@@ -182,7 +182,8 @@ def differences() -> list[str]:
     given = parameters(partitions_of_assets())
     with connection.cursor() as cursor:
         outcomes = [run_check(cursor, check, given, 0) for check in CHECKS.values()]
-    return described([*outcomes, compare_cache()])
+    # A cache that is not to be believed, after a Redis too slow to answer, is read by nobody.
+    return described([*outcomes, compare_cache()] if trust.is_trusted() else outcomes)
 
 
 def described(outcomes: Iterable[Outcome]) -> list[str]:

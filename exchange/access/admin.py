@@ -88,6 +88,12 @@ class ApiKeyAdmin(ReadOnlyAdmin):
     )  # fmt: skip
     actions = ["revoke_selected"]
 
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Refuse to search the secrets: they could be guessed letter by letter."""
+        return not lookup.startswith("sealed_secret") and super().lookup_allowed(
+            lookup, value, request
+        )
+
     def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return [field for field in super().get_fields(request, obj) if field != "sealed_secret"]
 

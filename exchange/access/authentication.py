@@ -144,7 +144,7 @@ def _secret_of(key: ApiKey) -> str:
     try:
         return unseal(key.sealed_secret)
     except UnsealableError as error:
-        logger.error("api_key_unsealable", api_key=key.public_id, error=str(error))
+        logger.error("api_key_unsealable", key_id=key.public_id, error=str(error))
         raise AuthenticationFailed(
             "This API key cannot be used any more: make a new one.", code="api_key_unusable"
         ) from error

@@ -106,7 +106,7 @@ def revoke_api_key(*, api_key_id: int, owner_id: int | None = None, actor_id: in
     if key is None:
         raise ApiKeyNotFoundError(f"There is no API key {api_key_id}.")
     if is_new:
-        logger.info("api_key_revoked", api_key=key.public_id, actor_id=actor_id)
+        logger.info("api_key_revoked", key_id=key.public_id, actor_id=actor_id)
     return key
 
 
@@ -174,7 +174,7 @@ def _create(
     )
     logger.info(
         "api_key_created",
-        api_key=key.public_id,
+        key_id=key.public_id,
         owner_id=owner_id,
         actor_id=actor_id,
         scopes=key.scopes,

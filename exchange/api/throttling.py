@@ -99,7 +99,7 @@ def charge(request: HttpRequest, *, user_id: Any = None, key_id: Any = None) -> 
 
 def limits_of(request: HttpRequest, *, user_id: Any, key_id: Any) -> list[Limit]:
     """Return the limits that a request counts against."""
-    if not settings.THROTTLES or request.path.startswith(EXEMPT):
+    if not settings.THROTTLES or request.path_info.startswith(EXEMPT):
         return []
     what = "reads" if request.method in SAFE_METHODS else "orders"
     who = {"user": user_id, "API key": key_id, "address": network_of(client_address(request))}

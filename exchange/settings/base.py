@@ -6,12 +6,12 @@ from pathlib import Path
 import environ
 
 import exchange.money  # noqa: F401 - exact decimals before anything computes
-from exchange.settings.production import DEVELOPMENT_KEY, insist_on_production
+from exchange.settings.production import DEVELOPMENT_KEY, insist_on_production, is_production
 
 env = environ.Env()
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
-PRODUCTION = env.str("EXCHANGE_ENV", default="development") == "production"
+PRODUCTION = is_production(env.str("EXCHANGE_ENV", default="development"))
 if PRODUCTION:
     insist_on_production(os.environ)
 
@@ -53,6 +53,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "exchange.login_limits.LoginLimitMiddleware",
+    "exchange.middleware.DatabaseAwayMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 

@@ -8,12 +8,25 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
-from environ import Env
 
 DEVELOPMENT_KEY = "development-only"
 MIN_KEY_LENGTH = 50
 DEVELOPMENT_PASSWORD = "exchange"  # noqa: S105 - to be refused
+_OFF = {"", "0", "false", "no", "off", "n", "f"}
 _GIVEN = ("API_KEY_ENCRYPTION_KEYS", "DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+
+
+def is_production(name: str) -> bool:
+    """Return whether `EXCHANGE_ENV` says production.
+
+    Raises:
+        ImproperlyConfigured: it is neither of the two; a slip must not end in development.
+    """
+    if name not in {"development", "production"}:
+        raise ImproperlyConfigured(
+            f"EXCHANGE_ENV is {name!r}: set it to production or to development."
+        )
+    return name == "production"
 
 
 def production_problems(environment: Mapping[str, str]) -> list[str]:
@@ -32,7 +45,7 @@ def production_problems(environment: Mapping[str, str]) -> list[str]:
     problems += [f"{name} is missing" for name in _GIVEN if not environment.get(name)]
     if urlsplit(environment.get("DATABASE_URL", "")).password == DEVELOPMENT_PASSWORD:
         problems.append("DATABASE_URL has the password of development")
-    if environment.get("DJANGO_DEBUG", "").strip().lower() in Env.BOOLEAN_TRUE_STRINGS:
+    if environment.get("DJANGO_DEBUG", "").strip().lower() not in _OFF:
         problems.append("DJANGO_DEBUG is on")
     return problems
 

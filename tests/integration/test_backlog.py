@@ -12,7 +12,7 @@ from exchange.beat import MAX_WAITING, BoundedScheduler
 from exchange.bridge_status import BridgeStatus
 from exchange.celery import app
 from orders import backlog
-from orders.models import Order
+from orders.models import Market, Order
 from tests.api import ApiClient, refusal
 from tests.support import World, differences
 
@@ -57,6 +57,13 @@ def test_once_the_backlog_is_matched_orders_are_taken_again(
     exchange_world.pump()
     backlog.forget_count()
     assert api.order().status_code == 201
+
+
+def test_the_orders_of_a_halted_market_close_no_other(small: None, api: ApiClient) -> None:
+    fill(api)
+    Market.objects.filter(pk="ADA-USDT").update(state="halted", state_reason="stopped")
+    backlog.forget_count()
+    assert api.order(asset="BTC", quantity="0.01", price="100").status_code == 201
 
 
 def test_the_count_is_taken_once_a_second(api: ApiClient, django_assert_num_queries: Any) -> None:

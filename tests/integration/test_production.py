@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
+from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 from pytest_django import Settings
 
 from exchange.content_policy import FOR_PEOPLE, FOR_PROGRAMS
-from exchange.settings.production import production_problems
+from exchange.settings.production import is_production, production_problems
 from exchange.stack.processes import Process, exchange_processes
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -63,6 +64,7 @@ def run(*argv: str, **changes: str | None) -> subprocess.CompletedProcess[str]:
         ({"DATABASE_URL": "postgres://exchange:exchange@db/x"}, "password of development"),
         ({"DJANGO_DEBUG": "True"}, "DJANGO_DEBUG is on"),
         ({"DJANGO_DEBUG": " 1"}, "DJANGO_DEBUG is on"),
+        ({"DJANGO_DEBUG": "2"}, "DJANGO_DEBUG is on"),
     ],
 )
 def test_each_thing_of_development_is_a_problem(changes: dict[str, str], problem: str) -> None:
@@ -72,6 +74,12 @@ def test_each_thing_of_development_is_a_problem(changes: dict[str, str], problem
     assert problem in problems[0]
     for value in changes.values():
         assert len(value) < 10 or value not in problems[0], "a secret is shown"
+
+
+@pytest.mark.parametrize("name", ["prod", "Production", "production ", ""])
+def test_a_slip_in_the_name_does_not_end_in_development(name: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="EXCHANGE_ENV"):
+        is_production(name)
 
 
 def test_production_without_them_has_no_problem() -> None:
@@ -115,6 +123,7 @@ def test_the_deployment_check_finds_nothing(proxies: str) -> None:
 ASK = """
 import json, django
 django.setup()
+from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 def ask(path, **headers):
     answer = Client().get(path, headers={"Host": "exchange.example.org", **headers})

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from balances import halts
+from balances.checkpoints import EpochChangedError
 from balances.models import Checkpoint, MarketHalt
 from exchange.api.errors import ClientError
 from exchange.kafka import LogError
@@ -44,6 +45,8 @@ class Command(BaseCommand):
                 halts.resume_market(market=target, note=options["note"], actor_id=actor_id)
         except ClientError as refusal:
             raise CommandError(refusal.message) from refusal
+        except EpochChangedError as error:
+            raise CommandError(f"The log has just changed ({error}): try again.") from error
         except LogError as error:
             raise CommandError(f"Kafka refused or is not reachable: {error}") from error
         self.stdout.write(

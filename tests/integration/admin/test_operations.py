@@ -59,7 +59,8 @@ def test_deposit_writes_the_ledger(operator: Client) -> None:
     assert (entry.user_id, entry.note) == (1, "wire 7")
     assert entry.actor == User.objects.get(username="operator")
     assert "Deposited 0.000001 USDT: wire 7" in LogEntry.objects.get().get_change_message()
-    assert differences() == ["halts: ('BTC-USDT', 'a gap')"]
+    (halt,) = differences()  # the one that the fixture has made
+    assert halt.startswith("halted_markets: ('BTC-USDT'")
 
 
 def test_withdrawal_takes_what_is_available(operator: Client) -> None:

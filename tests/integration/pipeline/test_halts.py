@@ -152,6 +152,16 @@ def test_a_resumed_partition_goes_on_where_it_stopped(exchange_world: World) -> 
     assert differences() == []
 
 
+def test_an_operators_halt_outlives_the_resume(halted: World) -> None:
+    mend()
+    Market.objects.filter(pk=ADA).update(state_reason="delisting")
+    halts.halt_partition(partition_for("ADA"), "results missing")
+    halts.resume_partition(partition=partition_for("ADA"), note="mended")
+    halts.resume_market(market=ADA, note="mended")
+    market = Market.objects.get(pk=ADA)
+    assert (market.state, market.state_reason) == ("halted", "delisting")
+
+
 def test_the_command_lists_what_is_halted_and_resumes_it(halted: World) -> None:
     listed = StringIO()
     call_command("resume", stdout=listed)

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from balances import services as balances
-from balances.checkpoints import current_epoch
+from balances.checkpoints import current_epoch, ensure_epoch
 from balances.models import Checkpoint, LogEpoch, Trade
 from exchange.kafka import (
     DEAD_ORDER_EVENTS,
@@ -316,3 +316,27 @@ def begin_anew(world: World) -> None:
     outbox.close()
     world.forget_log()
     world.restart_matching()
+
+
+def test_what_is_settled_while_the_ends_are_asked_for_is_no_lost_end(
+    exchange_world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = exchange_world
+    world.restart_matching()
+    true_ends = Log.end_offsets
+    asked = 0
+
+    def ends_and_then_a_settlement(log: Log, topic: str) -> dict[int, int]:
+        nonlocal asked
+        asked += 1
+        ends = true_ends(log, topic)
+        if asked == 1:
+            world.place(1, "buy", 1, "1.9")
+            world.pump()
+        return ends
+
+    monkeypatch.setattr(Log, "end_offsets", ends_and_then_a_settlement)
+    with Log() as log:
+        assert ensure_epoch(log) == current_epoch()
+    assert LogEpoch.objects.count() == 1
+    assert Checkpoint.objects.get(pk=partition_for("ADA")).offset == 0
