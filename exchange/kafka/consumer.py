@@ -8,6 +8,10 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 
 from exchange.kafka.names import LogRecord, connection_settings, topic_name
 
+ANSWER_MS = 5_000
+"""The longest wait for an answer about offsets. Without a limit a member that the group has thrown
+out meanwhile asks for ever, and never joins again."""
+
 
 class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc]
     """Remembers what a rebalance did. Runs on the client's I/O loop, so it must do nothing else."""
@@ -85,18 +89,26 @@ class GroupConsumer:
         ]
 
     def start_at(self, offsets: Mapping[int, int | None]) -> None:
-        """Read each partition from its offset; None: from where the group had committed."""
+        """Read each partition from its offset; None: from where the group had committed.
+
+        Raises:
+            LogError: nobody says in time where that is.
+        """
         for number, offset in offsets.items():
             partition = TopicPartition(self._topic, number)
-            begin = (self._consumer.committed(partition) or 0) if offset is None else offset
+            begin = self._committed(partition) if offset is None else offset
             self._consumer.seek(partition, begin)
 
+    def _committed(self, partition: Any) -> int:
+        return self._consumer.committed(partition, timeout_ms=ANSWER_MS) or 0
+
     def positions(self) -> dict[int, int]:
-        """Return, per assigned partition, the offset of the next record to be read."""
-        return {
-            partition.partition: self._consumer.position(partition)
+        """Return, per assigned partition, the offset of the next record to be read, if known."""
+        found = {
+            partition.partition: self._consumer.position(partition, timeout_ms=ANSWER_MS)
             for partition in self._consumer.assignment()
         }
+        return {number: position for number, position in found.items() if position is not None}
 
     def end_offsets(self) -> dict[int, int]:
         """Return, per assigned partition, where it ended when it was last fetched from."""
