@@ -40,6 +40,8 @@ logger = structlog.get_logger(__name__)
 POLL_MS = 250
 CHECK_SECONDS = 2.0
 """How often the bridge asks whether the log is still the same one, and how far behind it is."""
+IDLE_CHECKS = 5
+"""So many checks without a partition before the bridge asks whether anybody has them."""
 MAX_BACKOFF_SECONDS = 5.0
 
 
@@ -69,6 +71,10 @@ class LogChangedError(Exception):
     """What this session began on no longer holds: the log is another one, or the database is."""
 
 
+class StrandedError(Exception):
+    """Nobody reads some partitions, and this client does not notice."""
+
+
 class Bridge:
     """The bridge's thread, apart from Celery."""
 
@@ -76,6 +82,7 @@ class Bridge:
         self._feed: Feed = import_string(settings.KAFKA_BRIDGES[name])()
         self._status = BridgeStatus(name)
         self._stopping = threading.Event()
+        self._idle_checks = 0
         self._thread = threading.Thread(target=self._run, name=f"bridge-{name}", daemon=True)
 
     def start(self) -> None:
@@ -111,6 +118,7 @@ class Bridge:
 
     def _session(self, backoff: "_Backoff") -> None:
         """Consume until told to stop; whatever goes wrong with the log ends the session."""
+        self._idle_checks = 0
         with Log() as log:
             identity = _identity(log)
             consumer = GroupConsumer(topic=self._feed.topic, group=self._feed.group)
@@ -202,9 +210,23 @@ class Bridge:
         # Where nothing has been fetched yet the end is not known, and nothing is said.
         lag = {number: ends[number] - at for number, at in positions.items() if number in ends}
         if positions:
+            self._idle_checks = 0
             self._status.report("running", partitions=sorted(positions), lag=lag)
         else:
             self._status.report("idle")
+            self._check_idle(log)
+
+    def _check_idle(self, log: Log) -> None:
+        """Make sure that who has nothing to read may rest: others have all partitions.
+
+        A Kafka client that joined a group while a broker came back has been seen to stay a member
+        with nothing, or to wait for its admission, for ever.
+        """
+        self._idle_checks += 1
+        if self._idle_checks < IDLE_CHECKS:
+            return
+        if orphans := log.orphans(self._feed.group, self._feed.topic):
+            raise StrandedError(f"nobody in the group has partitions {sorted(orphans)}")
 
 
 def _identity(log: Log) -> LogIdentity:

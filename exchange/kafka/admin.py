@@ -15,6 +15,7 @@ from exchange.kafka.names import (
     TOPICS,
     TRADE_EVENTS,
     connection_settings,
+    group_name,
     partitions_of,
     topic_name,
 )
@@ -100,6 +101,21 @@ class Log:
                 )
             ids.append(str(topic["topic_id"]))
         return LogIdentity(*ids)
+
+    def orphans(self, group: str, topic: str) -> set[int]:
+        """Return the partitions that no member of the group has; none while it is rebalancing."""
+        name = group_name(group)
+        found = self._admin.describe_groups([name])[name]
+        if found["group_state"] not in {"Stable", "Empty", "Dead"}:
+            return set()
+        taken = {
+            number
+            for member in found["members"]
+            for part in (member["member_assignment"] or {}).get("assigned_partitions", ())
+            if part["topic"] == topic_name(topic)
+            for number in part["partitions"]
+        }
+        return set(range(settings.KAFKA_PARTITIONS)) - taken
 
     def end_offsets(self, topic: str) -> dict[int, int]:
         """Return, per partition, the offset that the next record will get."""

@@ -5,8 +5,9 @@ from typing import Any
 
 from django.conf import settings
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
-from exchange.kafka.names import LogRecord, connection_settings, topic_name
+from exchange.kafka.names import LogRecord, connection_settings, group_name, topic_name
 
 ANSWER_MS = 5_000
 """The longest wait for an answer about offsets. Without a limit a member that the group has thrown
@@ -45,7 +46,7 @@ class GroupConsumer:
         self._seen_generation = 0
         self._consumer = KafkaConsumer(
             **connection_settings(),
-            group_id=f"{settings.KAFKA_TOPIC_PREFIX}{group}",
+            group_id=group_name(group),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             allow_auto_create_topics=False,
@@ -103,11 +104,17 @@ class GroupConsumer:
         return self._consumer.committed(partition, timeout_ms=ANSWER_MS) or 0
 
     def positions(self) -> dict[int, int]:
-        """Return, per assigned partition, the offset of the next record to be read, if known."""
-        found = {
-            partition.partition: self._consumer.position(partition, timeout_ms=ANSWER_MS)
-            for partition in self._consumer.assignment()
-        }
+        """Return, per assigned partition, the offset of the next record to be read.
+
+        Raises:
+            LogError: the client has lost it, and does not find it in time.
+        """
+        found = {}
+        for partition in self._consumer.assignment():
+            position = self._consumer.position(partition, timeout_ms=ANSWER_MS)
+            if position is None and not self.is_rebalanced():
+                raise KafkaTimeoutError(f"where to read on in {partition} is not known")
+            found[partition.partition] = position
         return {number: position for number, position in found.items() if position is not None}
 
     def end_offsets(self) -> dict[int, int]:

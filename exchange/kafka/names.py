@@ -54,6 +54,11 @@ def topic_name(topic: str) -> str:
     return f"{settings.KAFKA_TOPIC_PREFIX}{topic}"
 
 
+def group_name(group: str) -> str:
+    """Return the name the consumer group has on the broker."""
+    return f"{settings.KAFKA_TOPIC_PREFIX}{group}"
+
+
 def partitions_of(topic: str) -> int:
     """Return how many partitions `topic` has: dead letters are few and need one."""
     count: int = 1 if topic == DEAD_ORDER_EVENTS else settings.KAFKA_PARTITIONS
