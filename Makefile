@@ -33,8 +33,8 @@ audit: install ## Prove the books of the running exchange (OPTIONS=… as for ma
 replay: install ## Replay the log of the running exchange, compare it with what is settled (OPTIONS=…)
 	@$(BIN)/python manage.py replay $(OPTIONS)
 
-test: install ## All tests, on embedded servers
-	@$(BIN)/python -m pytest
+test: install ## All tests, on embedded servers, in two processes
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 test-kafka: install ## The tests of the whole path on Apache Kafka itself (needs Java and Maven)
 	@$(BIN)/python -m pytest tests/integration/pipeline tests/integration/replay tests/e2e tests/chaos --kafka apache

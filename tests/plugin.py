@@ -2,6 +2,8 @@
 
 Loaded with `-p tests.plugin`, before Django's settings, which take the addresses from the
 environment. An address that is given there is used as it is; its data will be deleted.
+
+With `-n`, each process of pytest-xdist has servers of its own.
 """
 
 import os
@@ -24,9 +26,14 @@ _SERVERS: tuple[Server, ...] = (
     Valkey(DATA / "valkey"),
     Tansu(DATA / "tansu"),
 )
-_OWN = tuple(server for server in _SERVERS if server.address_variable not in os.environ)
+_CHOSEN = "TESTS_CHOSE"
+"""Names the addresses that no user gave: a process of xdist inherits those of the process that
+started it, and chooses its own."""
+_given = os.environ.keys() - set(os.environ.get(_CHOSEN, "").split())
+_OWN = tuple(server for server in _SERVERS if server.address_variable not in _given)
 for _server in _OWN:
     os.environ[_server.address_variable] = _server.url
+os.environ[_CHOSEN] = " ".join(server.address_variable for server in _OWN)
 os.environ["PROCESS_NAME"] = "tests"
 # All requests of the tests come from one address; those about limits switch them on.
 os.environ["THROTTLES"] = "0"
@@ -68,12 +75,20 @@ def servers(kafka_choice: str) -> Iterator[dict[str, Server]]:
         shutil.rmtree(DATA, ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the fast tests first: unit, reference, integration, e2e, chaos."""
-    order = ("unit", "reference", "integration", "e2e", "chaos")
+    """Run the fast tests first: unit, reference, integration, e2e, chaos.
 
-    def rank(item: pytest.Item) -> int:
-        layers = [part for part in Path(str(item.path)).parts if part in order]
-        return order.index(layers[-1]) if layers else len(order)
+    In several processes the long ones go first, as the last to end decides when all have; and
+    what shares a running system stays together.
+    """
+    order = ["unit", "reference", "integration", "e2e", "chaos"]
 
-    items.sort(key=rank)
+    def layer(item: pytest.Item) -> str:
+        return next(part for part in reversed(Path(str(item.path)).parts) if part in order)
+
+    parallel = "PYTEST_XDIST_WORKER" in os.environ
+    items.sort(key=lambda item: order.index(layer(item)), reverse=parallel)
+    for item in items if parallel else ():
+        whole = layer(item) in {"e2e", "chaos"}
+        item.add_marker(pytest.mark.xdist_group(layer(item) if whole else str(item.path)))
