@@ -1,9 +1,12 @@
 """Production: refuses to start with what is made for a developer's machine, and is safe without."""
 
+import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from exchange.content_policy import FOR_PEOPLE, FOR_PROGRAMS
+from exchange.embedded.ports import free_port
+from exchange.embedded.server import wait_until
 from exchange.settings.production import is_production, production_problems
+from exchange.stack.health import answers as answers_on
 from exchange.stack.processes import Process, exchange_processes
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -170,6 +176,32 @@ def test_without_a_proxy_a_client_cannot_claim_to_use_tls() -> None:
 
     assert found["tls"]["status"] == 301
     assert found["health"]["status"] == 200
+
+
+def test_gunicorn_believes_nobody_on_loopback(tmp_path: Path) -> None:
+    """A client on this machine, or a proxy that passes headers on, says how it came."""
+    ports = {name: free_port() for name in ("balances", "orders", "matching")}
+    process = exchange_processes(ports=ports, schedule=Path("/nowhere"))[0]
+    with (tmp_path / "log").open("wb") as log:
+        running = subprocess.Popen(
+            [str(Path(sys.executable).with_name(process.argv[0])), *process.argv[1:]],
+            cwd=PROJECT, stdout=log, stderr=log, start_new_session=True,
+            env=environment(**process.environment, THROTTLES="0"),
+        )  # fmt: skip
+
+    def ask(path: str, **headers: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", ports["balances"], timeout=20)
+        connection.request("GET", path, headers=headers)
+        with closing(connection):
+            return connection.getresponse().status
+
+    try:
+        assert wait_until(lambda: answers_on(ports["balances"], "/health/live"), timeout_seconds=60)
+        assert ask("/docs", **{"X-Forwarded-Proto": "https"}) == 301, "still sent to TLS"
+        assert ask("/health/live", SCRIPT_NAME="/health") == 200, "still the same address"
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
 
 
 def test_development_stays_easy(settings: Settings) -> None:
