@@ -123,6 +123,13 @@ def test_the_deployment_check_finds_nothing(proxies: str) -> None:
     checked = run("manage.py", "check", "--deploy", "--fail-level", "INFO", TRUSTED_PROXIES=proxies)
 
     assert checked.returncode == 0, checked.stderr
+    # The one that is silenced is about preloading, which is a decision: see settings.security.
+    assert "no issues (1 silenced)" in checked.stdout
+
+
+def test_preloading_is_only_asked_for_by_name() -> None:
+    checked = run("manage.py", "check", "--deploy", "--fail-level", "INFO", DJANGO_HSTS_PRELOAD="1")
+
     assert "no issues (0 silenced)" in checked.stdout
 
 
@@ -161,7 +168,7 @@ def test_behind_a_proxy_everything_but_health_goes_over_tls() -> None:
     assert found["foreign"]["status"] == 400
     assert found["tls"]["status"] == 200
     headers = found["tls"]["headers"]
-    assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
+    assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Referrer-Policy"] == "same-origin"
