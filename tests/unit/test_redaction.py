@@ -134,6 +134,17 @@ def test_a_structlog_event_with_its_traceback_is_redacted(line: Any) -> None:
     assert "RuntimeError: cannot connect to postgres://exchange:***@db/x" in text
 
 
+def test_the_public_id_of_a_key_stays_in_its_audit_lines(line: Any) -> None:
+    """Without it nobody could say which key was made or revoked."""
+    made = "ek_0123456789abcdef01234567"
+    for event in ("api_key_created", "api_key_revoked", "api_key_unsealable"):
+        text = line(
+            lambda event=event: structlog.get_logger("planted").info(event, key_id=made, actor_id=1)
+        )
+        assert event in text
+        assert made in text
+
+
 def test_a_record_of_a_library_is_redacted(line: Any) -> None:
     def log() -> None:
         logging.getLogger("planted").error(
