@@ -146,7 +146,7 @@ def note_use(key: ApiKey) -> None:
             free = ApiKey.objects.select_for_update(skip_locked=True).filter(not_noted, pk=key.pk)
             ApiKey.objects.filter(pk__in=free.values("pk")).update(last_used_at=now)
     except DatabaseError as error:
-        logger.warning("api_key_use_not_noted", key_id=key.public_id, error=str(error).strip())
+        logger.warning("api_key_use_not_noted", key_id=key.public_id, error=type(error).__name__)
 
 
 def is_allowed_from(key: ApiKey, address: str) -> bool:

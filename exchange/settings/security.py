@@ -19,6 +19,8 @@ AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
 ]
 
+DEFAULT_EXCEPTION_REPORTER_FILTER = "exchange.debug_pages.RedactingReporterFilter"
+
 SECURE_SSL_REDIRECT = PRODUCTION
 SECURE_REDIRECT_EXEMPT = [r"^health/(live|ready)$"]  # asked for over plain HTTP, on loopback
 if PRODUCTION and TRUSTED_PROXIES > 0:

@@ -217,6 +217,17 @@ def test_development_stays_easy(settings: Settings) -> None:
     assert settings.SECURE_HSTS_SECONDS == 0
 
 
+def test_a_page_about_an_error_shows_no_password(settings: Settings) -> None:
+    """On a developer's machine; anybody who reaches it can ask for a wrong host."""
+    settings.DEBUG = True
+    settings.REDIS_URL = "redis://:planted@127.0.0.1:1/0"
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": settings.REDIS_URL}}
+    shown = Client().get("/docs", headers={"Host": "elsewhere.example.org", "Accept": "text/html"})
+    assert shown.status_code == 400
+    assert "redis://:***@127.0.0.1:1/0" in shown.content.decode(), "it is the page with settings"
+    assert "planted" not in shown.content.decode()
+
+
 def test_pages_load_nothing_from_elsewhere_and_answers_nothing_at_all() -> None:
     assert Client().get("/health/live")["Content-Security-Policy"] == FOR_PROGRAMS
     assert Client().get("/docs")["Content-Security-Policy"] == FOR_PEOPLE
