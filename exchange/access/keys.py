@@ -25,6 +25,8 @@ Scope = Literal["read", "trade"]
 MAX_ACTIVE_KEYS = 30
 USE_NOTED_EVERY = timedelta(minutes=1)
 REENCRYPT_BATCH = 500
+_IPV4_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""Clients from there are known by their IPv4 address (`exchange.api.client_address`)."""
 
 
 class TooManyApiKeysError(ClientError):
@@ -225,8 +227,17 @@ def _networks(texts: Sequence[str]) -> list[str]:
     if len(texts) > ApiKey.MAX_NETWORKS:
         raise InvalidNetworkError(f"Give at most {ApiKey.MAX_NETWORKS} networks.")
     try:
-        return [str(ipaddress.ip_network(text)) for text in texts]
+        networks = [ipaddress.ip_network(text) for text in texts]
     except ValueError as error:
         raise InvalidNetworkError(
             "Give networks as 203.0.113.0/24 or 2001:db8::/32, with no bit set after the prefix."
         ) from error
+    for network in networks:
+        if isinstance(network, ipaddress.IPv6Network) and (
+            network.subnet_of(_IPV4_MAPPED) or "%" in str(network)
+        ):
+            raise InvalidNetworkError(
+                "No client has such an address here: give an IPv4 address as 203.0.113.9, and an "
+                "IPv6 address without its zone."
+            )
+    return [str(network) for network in networks]
