@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import Literal
 
 import structlog
-from django.db import DatabaseError, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
@@ -147,7 +147,7 @@ def note_use(key: ApiKey) -> None:
         with transaction.atomic():
             free = ApiKey.objects.select_for_update(skip_locked=True).filter(not_noted, pk=key.pk)
             ApiKey.objects.filter(pk__in=free.values("pk")).update(last_used_at=now)
-    except DatabaseError as error:
+    except (DatabaseError, InterfaceError) as error:
         logger.warning("api_key_use_not_noted", key_id=key.public_id, error=type(error).__name__)
 
 

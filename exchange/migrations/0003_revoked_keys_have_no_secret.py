@@ -18,6 +18,8 @@ class Migration(migrations.Migration):
         ),
         migrations.RunSQL(
             "UPDATE exchange_apikey SET sealed_secret = '' WHERE revoked_at IS NOT NULL",
-            reverse_sql=migrations.RunSQL.noop,
+            # The constraint of before wants a secret; there is none to give back.
+            reverse_sql="UPDATE exchange_apikey SET sealed_secret = 'revoked' "
+            "WHERE sealed_secret = ''",
         ),
     ]

@@ -109,5 +109,8 @@ def test_the_first_version_is_upgraded_with_all_that_it_has_written(scratch: str
     ]  # fmt: skip
     keys = "SELECT sealed_secret FROM exchange_apikey ORDER BY id"
     assert ask(scratch, keys) == [("sealed",), ("",)]
+    migrate(scratch, "exchange", "0002")  # and back, and forward again
+    migrate(scratch)
+    assert ask(scratch, keys) == [("sealed",), ("",)]
     unchecked = "SELECT conname FROM pg_constraint WHERE NOT convalidated"
     assert ask(scratch, unchecked) == []

@@ -383,6 +383,16 @@ def test_a_use_that_cannot_be_noted_fails_no_request(world: World, signing: Sign
             cursor.execute("ALTER TABLE exchange_apikey DROP CONSTRAINT unused")
 
 
+def test_noting_the_use_on_a_connection_that_was_lost_fails_nothing(key: NewApiKey) -> None:
+    connection.ensure_connection()
+    connection.connection.close()
+    try:
+        keys.note_use(key.key)
+    finally:
+        connection.close()
+    assert ApiKey.objects.get(pk=key.key.pk).last_used_at is None
+
+
 def test_a_service_credential_does_not_outlive_its_owners_rank(world: World) -> None:
     owner = User.objects.create_user("operator", is_staff=True)
     made = create_service_credential(
