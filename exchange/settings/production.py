@@ -73,7 +73,7 @@ def refuse_development_keys(**given: Collection[str]) -> None:
         ImproperlyConfigured: one is; with the name of its variable.
     """
     for name, keys in given.items():
-        if {DEVELOPMENT_KEY, DEVELOPMENT_ENCRYPTION_KEY} & set(keys):
+        if {DEVELOPMENT_KEY, DEVELOPMENT_ENCRYPTION_KEY} & {key.strip() for key in keys}:
             raise ImproperlyConfigured(
                 f"{name} holds the development key, which is in the source, and DJANGO_DEBUG is "
                 "off: give one of your own (.env.example says how to make one)."

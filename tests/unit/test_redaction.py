@@ -72,6 +72,11 @@ def test_the_secrets_of_the_environment_are_found_anywhere() -> None:
     assert text == "x *** y *** z *** exchange.api"
 
 
+def test_each_of_several_encryption_keys_is_found_by_itself() -> None:
+    known = known_secrets({"API_KEY_ENCRYPTION_KEYS": "new-key-1, old-key-2"})
+    assert Redactor(known).text("tried old-key-2 and new-key-1") == "tried *** and ***"
+
+
 def test_fields_are_hidden_by_their_names_however_deep() -> None:
     event = {
         "password": "x", "nested": {"Api-Key": "k", "list": [{"cookie": {"a": 1}}]}, "user": "a",

@@ -69,6 +69,10 @@ def test_what_is_safe_starts(changes: dict[str, str]) -> None:
         (PRODUCTION | {"API_KEY_ENCRYPTION_KEYS": DEVELOPMENT_ENCRYPTION_KEY}, "in the source"),
         ({"DJANGO_DEBUG": "False"}, "DJANGO_SECRET_KEY holds the development key"),
         ({"DJANGO_DEBUG": "False", "DJANGO_SECRET_KEY": "own"}, "API_KEY_ENCRYPTION_KEYS holds"),
+        (
+            PRODUCTION | {"API_KEY_ENCRYPTION_KEYS": f"{GOOD_KEY}, {DEVELOPMENT_ENCRYPTION_KEY}"},
+            "in the source",
+        ),
         ({"LOGIN_ATTEMPT_SECONDS": "0"}, "LOGIN_ATTEMPT_SECONDS is the time"),
         ({"TRUSTED_PROXIES": "-1"}, "0 or more"),
         ({"API_KEY_ENCRYPTION_KEYS": f"{GOOD_KEY},x"}, "give one or more keys"),
