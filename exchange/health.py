@@ -129,7 +129,8 @@ class LastAnswer:
 
 
 def readiness(*, with_details: bool) -> dict[str, Any]:
-    """Return how every dependency and every bridge is, as of a second ago at most.
+    """Return how every dependency and every bridge is: as of a second ago at most, or, while
+    somebody is finding that out, as of the time before.
 
     `with_details`: hosts, and errors in their own words, for operators; else only their kinds.
     """
