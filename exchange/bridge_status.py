@@ -98,6 +98,6 @@ def bridge_reports() -> list[BridgeReport]:
         redis.RedisError: Redis is away; nothing is known.
     """
     client = _redis()
-    keys = sorted(client.scan_iter(f"{_PREFIX}*"))
+    keys = sorted(client.scan_iter(f"{_PREFIX}*", count=1000))
     values = [json.loads(value) for value in client.mget(keys) if value] if keys else []
     return [BridgeReport(**{**value, "partitions": tuple(value["partitions"])}) for value in values]

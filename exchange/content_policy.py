@@ -2,8 +2,9 @@
 
 Answers for programs get the strictest policy there is. Pages for people (the admin, the schema's
 page, the browsable API) come from packages that use inline scripts, styles and `eval`; those stay
-allowed there, so the policy does not stop a script that was smuggled into a page. It does stop it
-from loading or sending anything elsewhere, and others from framing the page.
+allowed there, so the policy does not stop a script that was smuggled into a page. It stops it from
+loading more from elsewhere, not from leading the browser away, with what it knows in the address.
+And it stops others from framing the page.
 """
 
 from collections.abc import Callable

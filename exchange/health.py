@@ -3,8 +3,14 @@
 `live` asks nothing of anybody: the process answers. `ready` names each dependency and each bridge
 with its state and lag, and is 503 when an order placed now would not be accepted or settled (in
 a market that is not halted).
+
+Everybody may ask, so a process asks the stores once a second at most, and the answer must name no
+host and repeat no error: these are for operators, without secrets.
 """
 
+import re
+import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -21,7 +27,13 @@ from rest_framework.views import APIView
 
 from exchange.bridge_status import STALE_SECONDS, BridgeReport, bridge_reports
 from exchange.kafka import reachable
+from exchange.redaction import redactor
 from orders.backlog import count_pending
+
+KEEP_SECONDS = 1.0
+"""For so long an answer is given again."""
+OF_USE_SECONDS = 10.0
+"""Older than that, and it says nothing any more: who comes while somebody asks waits, too."""
 
 
 class LiveAnswer(serializers.Serializer[Any]):
@@ -35,12 +47,11 @@ class DependencyState(serializers.Serializer[Any]):
 
 class BridgeState(serializers.Serializer[Any]):
     bridge = serializers.CharField()
-    host = serializers.CharField()
     pid = serializers.IntegerField()
     state = serializers.CharField()
     partitions = serializers.ListField(child=serializers.IntegerField())
     lag = serializers.DictField(child=serializers.IntegerField())
-    error = serializers.CharField(allow_blank=True)
+    error = serializers.CharField(allow_blank=True, help_text="Of what kind it is, if any.")
 
 
 class BacklogState(serializers.Serializer[Any]):
@@ -88,11 +99,60 @@ class ReadyView(APIView):
         return Response(body, status=200 if body["status"] == "ready" else 503)
 
 
-def readiness(*, with_details: bool) -> dict[str, Any]:
-    """Ask every dependency and look at every bridge's last report.
+class LastAnswer:
+    """What `look` found out, for `KEEP_SECONDS`. One asks at a time; who comes meanwhile does not
+    wait, but gets what was found out before."""
 
-    `with_details`: errors in their own words, for operators; else only of what kind they are.
+    def __init__(self, look: Callable[[], dict[str, Any]]) -> None:
+        self._look = look
+        self._asking = threading.Lock()
+        self._found: tuple[dict[str, Any] | None, float] = None, 0.0
+
+    def get(self) -> dict[str, Any]:
+        """Return what is known, or find it out. Not to be changed by whoever gets it."""
+        found, found_at = self._found
+        age = time.monotonic() - found_at
+        if found is not None and age < KEEP_SECONDS:
+            return found
+        is_of_use = found is not None and age < OF_USE_SECONDS
+        if not self._asking.acquire(blocking=not is_of_use):
+            assert found is not None
+            return found
+        try:
+            found, found_at = self._found  # somebody else may have asked meanwhile
+            if found is None or time.monotonic() - found_at >= KEEP_SECONDS:
+                found = self._look()
+                self._found = found, time.monotonic()
+            return found
+        finally:
+            self._asking.release()
+
+
+def readiness(*, with_details: bool) -> dict[str, Any]:
+    """Return how every dependency and every bridge is: as of a second ago at most, or, while
+    somebody is finding that out, as of the time before.
+
+    `with_details`: hosts, and errors in their own words, for operators; else only their kinds.
     """
+    found = _last_answer.get()
+    if with_details:
+        return found
+    return {
+        **found,
+        "dependencies": {
+            name: {**state, "error": _kind(state["error"])} if "error" in state else state
+            for name, state in found["dependencies"].items()
+        },
+        "bridges": [
+            {name: value for name, value in bridge.items() if name != "host"}
+            | {"error": _kind(bridge["error"])}
+            for bridge in found["bridges"]
+        ],
+    }
+
+
+def _look() -> dict[str, Any]:
+    """Ask every dependency and look at every bridge's last report."""
     dependencies = {
         "postgres": _state(_ask_postgres),
         "redis": _state(lambda: get_redis_connection("default").ping()),
@@ -106,10 +166,6 @@ def readiness(*, with_details: bool) -> dict[str, Any]:
     if dependencies["redis"]["status"] == "ok":
         # The reports lie in another database than the cache, which may fail by itself.
         dependencies["redis"] = _state(ask_bridges)
-    if not with_details:
-        for state in dependencies.values():
-            if "error" in state:
-                state["error"] = _kind(state["error"])
     running = {report.bridge for report in reports if report.state == "running"}
     missing = [name for name in settings.KAFKA_BRIDGES if name not in running]
     backlog = _backlog(dependencies["postgres"])
@@ -126,7 +182,7 @@ def readiness(*, with_details: bool) -> dict[str, Any]:
                 "state": report.state,
                 "partitions": list(report.partitions),
                 "lag": report.lag,
-                "error": report.error if with_details else _kind(report.error),
+                "error": redactor.text(report.error),
             }
             for report in reports
         ],
@@ -134,6 +190,8 @@ def readiness(*, with_details: bool) -> dict[str, Any]:
         "backlog": backlog,
     }
 
+
+_last_answer = LastAnswer(_look)
 
 _WITHOUT = {
     "postgres": "No order is accepted and no balance is answered.",
@@ -181,14 +239,15 @@ def _backlog_problems(backlog: dict[str, int | None]) -> list[str]:
 
 def _kind(error: str) -> str:
     """Return the type of an error, without its words: they may name addresses and balances."""
-    return error.partition("(")[0].partition(":")[0]
+    kind = error.partition("(")[0].partition(":")[0]
+    return kind if not kind or re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.]*", kind) else "Error"
 
 
 def _state(ask: Callable[[], object]) -> dict[str, str]:
     try:
         ask()
     except Exception as error:  # noqa: BLE001 - whatever it is, the answer says so
-        return {"status": "failing", "error": f"{type(error).__name__}: {error}"}
+        return {"status": "failing", "error": redactor.text(f"{type(error).__name__}: {error}")}
     return {"status": "ok"}
 
 

@@ -16,7 +16,7 @@ class ApiKey(models.Model):
 
     `public_id` is sent with each request, `sealed_secret` is the encrypted secret. With
     `may_act_for_users` it is a service credential: it acts for any user. It is never deleted,
-    only revoked.
+    only revoked, and has no secret then.
     """
 
     MAX_NETWORKS = 20
@@ -51,7 +51,8 @@ class ApiKey(models.Model):
                 condition=Q(public_id__regex=r"^ek_[0-9a-f]{24}$"), name="api_key_public_id_form"
             ),
             models.CheckConstraint(
-                condition=~Q(name="") & ~Q(sealed_secret=""), name="api_key_name_and_secret"
+                condition=~Q(name="") & (~Q(sealed_secret="") | Q(revoked_at__isnull=False)),
+                name="api_key_name_and_secret",
             ),
             models.CheckConstraint(
                 condition=Q(allowed_networks__len__lte=20), name="api_key_networks_bounded"

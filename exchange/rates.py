@@ -13,7 +13,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -154,18 +154,73 @@ class OwnBuckets:
                 self._full_at.pop(key, None)
 
 
+class Refusals:
+    """Until when a limit that has refused will refuse again: known without asking anybody.
+
+    A bucket fills at its own pace and no faster, so what this process remembers can be too short
+    and never too long. A bounded number; the oldest goes first.
+    """
+
+    def __init__(self, max_refusals: int = MAX_BUCKETS) -> None:
+        self._max_refusals = max_refusals
+        self._refused: OrderedDict[str, tuple[float, Verdict]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def note(self, verdict: Verdict) -> None:
+        """Remember a refusal."""
+        with self._lock:
+            self._refused[verdict.limit.key] = time.monotonic(), verdict
+            self._refused.move_to_end(verdict.limit.key)
+            while len(self._refused) > self._max_refusals:
+                self._refused.popitem(last=False)
+
+    def of(self, limit: Limit) -> Verdict | None:
+        """Return the refusal that still holds, with what is left of its times, or None."""
+        with self._lock:
+            since, verdict = self._refused.get(limit.key, (0.0, None))
+            if verdict is None:
+                return None
+            gone = time.monotonic() - since
+            if gone >= verdict.wait_seconds or verdict.limit != limit:
+                del self._refused[limit.key]
+                return None
+        return replace(
+            verdict,
+            wait_seconds=verdict.wait_seconds - gone,
+            reset_seconds=verdict.reset_seconds - gone,
+        )
+
+    def forget(self, keys: Sequence[str]) -> None:
+        """Forget what is known of these buckets."""
+        with self._lock:
+            for key in keys:
+                self._refused.pop(key, None)
+
+
 class Buckets:
     """The buckets in Redis while it answers, else this process's own. Never fails."""
 
     def __init__(self, shared: SharedBuckets) -> None:
         self._shared = shared
         self._own = OwnBuckets()
+        self._refusals = Refusals()
         self._lock = threading.Lock()
         self._is_failing = False
         self._closed_until = 0.0
 
     def charge(self, limits: Sequence[Limit]) -> Verdict:
         """Take a token from each bucket, or from none. `limits` must not be empty."""
+        verdict = self._ask(limits)
+        if not verdict.allowed:
+            self._refusals.note(verdict)
+        return verdict
+
+    def refused_already(self, limits: Sequence[Limit]) -> Verdict | None:
+        """Return a refusal that still holds, if this process has seen one. Asks nobody."""
+        found = (self._refusals.of(limit) for limit in limits)
+        return next((verdict for verdict in found if verdict is not None), None)
+
+    def _ask(self, limits: Sequence[Limit]) -> Verdict:
         if self._may_ask():
             try:
                 verdict = self._shared.charge(limits)
@@ -179,6 +234,7 @@ class Buckets:
     def forget(self, keys: Sequence[str]) -> None:
         """Fill buckets up again, as far as they can be reached."""
         self._own.forget(keys)
+        self._refusals.forget(keys)
         if self._may_ask():
             try:
                 self._shared.forget(keys)

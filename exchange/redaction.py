@@ -63,7 +63,7 @@ def known_secrets(environment: Mapping[str, str]) -> frozenset[str]:
     found: set[str] = set()
     for name, value in environment.items():
         if is_secret(name):
-            found |= {value, *value.split(",")}  # encryption keys come by comma
+            found |= {value, *(part.strip() for part in value.split(","))}  # as encryption keys do
         elif "://" in value and "@" in value:
             found |= _passwords(value)
     return frozenset(s for s in found if len(s) >= MIN_KNOWN_LENGTH and s not in _NOT_SECRET)

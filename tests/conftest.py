@@ -25,6 +25,12 @@ def demo_mode(request: pytest.FixtureRequest, settings: Settings) -> None:
     settings.DEMO = request.node.get_closest_marker("locked") is None
 
 
+@pytest.fixture(autouse=True)
+def fresh_health(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told how the stores were in the test before."""
+    monkeypatch.setattr("exchange.health.KEEP_SECONDS", 0.0)
+
+
 @pytest.fixture
 def exchange_world(transactional_db: None, settings: Settings) -> Iterator[World]:
     """Assets and markets, user 1 with 1000 USDT, user 2 with 500 ADA, an empty log and cache."""

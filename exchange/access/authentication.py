@@ -58,6 +58,8 @@ class KeyAuthentication(BaseAuthentication):
         key = keys.find_api_key(public_id=claim.public_id)
         if key is None:
             raise AuthenticationFailed("There is no such API key.", code="unknown_api_key")
+        if key.revoked_at is not None:  # first: its secret is gone
+            raise AuthenticationFailed("This API key has been revoked.", code="api_key_revoked")
         text = _signed_text(request._request, claim)
         if not signatures.is_signature_of(_secret_of(key), text, claim.signature):
             raise AuthenticationFailed(
@@ -152,10 +154,13 @@ def _secret_of(key: ApiKey) -> str:
 
 def _check_key(key: ApiKey, *, address: str) -> None:
     """Refuse a key that is not to be used any more, or not from there."""
-    if key.revoked_at is not None:
-        raise AuthenticationFailed("This API key has been revoked.", code="api_key_revoked")
     if not key.owner.is_active:
         raise AuthenticationFailed("The key's owner is not active.", code="owner_inactive")
+    if key.may_act_for_users and not key.owner.is_staff:
+        raise AuthenticationFailed(
+            "The owner of this service credential is no operator any more: have a new one made.",
+            code="owner_not_staff",
+        )
     if not keys.is_allowed_from(key, address):
         raise AuthenticationFailed(
             f"This API key may not be used from {address}.", code="address_not_allowed"

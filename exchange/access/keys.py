@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import Literal
 
 import structlog
-from django.db import transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from exchange.access.sealing import seal, unseal
+from exchange.access.sealing import UnsealableError, seal, unseal
 from exchange.api.errors import ClientError
 from exchange.models import ApiKey, User
 
@@ -24,6 +24,9 @@ logger = structlog.get_logger(__name__)
 Scope = Literal["read", "trade"]
 MAX_ACTIVE_KEYS = 30
 USE_NOTED_EVERY = timedelta(minutes=1)
+REENCRYPT_BATCH = 500
+_IPV4_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""Clients from there are known by their IPv4 address (`exchange.api.client_address`)."""
 
 
 class TooManyApiKeysError(ClientError):
@@ -47,6 +50,14 @@ class NewApiKey:
 
     key: ApiKey
     secret: str
+
+
+@dataclass(frozen=True)
+class Reencrypted:
+    """How many secrets are under the first encryption key now, and the keys whose is not."""
+
+    done: int
+    left: tuple[str, ...]
 
 
 def create_api_key(
@@ -93,7 +104,9 @@ def create_service_credential(
 
 
 def revoke_api_key(*, api_key_id: int, owner_id: int | None = None, actor_id: int | None) -> ApiKey:
-    """End a key for good, at once. To ask again is harmless. `owner_id`: only a key of this user.
+    """End a key for good, at once, and forget its secret. To ask again is harmless.
+
+    `owner_id`: only a key of this user.
 
     Raises:
         ApiKeyNotFoundError: there is no such key.
@@ -101,7 +114,7 @@ def revoke_api_key(*, api_key_id: int, owner_id: int | None = None, actor_id: in
     keys = ApiKey.objects.filter(pk=api_key_id)
     if owner_id is not None:
         keys = keys.filter(owner_id=owner_id)
-    is_new = keys.filter(revoked_at=None).update(revoked_at=timezone.now())
+    is_new = keys.filter(revoked_at=None).update(revoked_at=timezone.now(), sealed_secret="")
     key = keys.first()
     if key is None:
         raise ApiKeyNotFoundError(f"There is no API key {api_key_id}.")
@@ -121,13 +134,21 @@ def find_api_key(*, public_id: str) -> ApiKey | None:
 
 
 def note_use(key: ApiKey) -> None:
-    """Write down that a key was used now, unless that was done less than a minute ago."""
+    """Write down that a key was used now, unless that was done less than a minute ago.
+
+    Waits for nobody who has the row, and fails no request: the next use is noted as well.
+    """
     now = timezone.now()
     long_ago = now - USE_NOTED_EVERY
-    if key.last_used_at is None or key.last_used_at <= long_ago:
-        ApiKey.objects.filter(
-            Q(last_used_at=None) | Q(last_used_at__lte=long_ago), pk=key.pk
-        ).update(last_used_at=now)
+    if key.last_used_at is not None and key.last_used_at > long_ago:
+        return
+    not_noted = Q(last_used_at=None) | Q(last_used_at__lte=long_ago)
+    try:
+        with transaction.atomic():
+            free = ApiKey.objects.select_for_update(skip_locked=True).filter(not_noted, pk=key.pk)
+            ApiKey.objects.filter(pk__in=free.values("pk")).update(last_used_at=now)
+    except (DatabaseError, InterfaceError) as error:
+        logger.warning("api_key_use_not_noted", key_id=key.public_id, error=type(error).__name__)
 
 
 def is_allowed_from(key: ApiKey, address: str) -> bool:
@@ -138,18 +159,36 @@ def is_allowed_from(key: ApiKey, address: str) -> bool:
     return any(client in ipaddress.ip_network(network) for network in key.allowed_networks)
 
 
-def reencrypt_secrets() -> int:
-    """Encrypt every secret with the first of the encryption keys; return how many there are.
+def reencrypt_secrets() -> Reencrypted:
+    """Encrypt the secret of every key that is not revoked with the first of the encryption keys.
 
-    Raises:
-        UnsealableError: none of the keys fits a secret. Nothing is changed then.
+    A batch at a time: nobody who signs a request waits for all of them, and what was done stays
+    done. To do it again is harmless. A secret that no key fits is left as it is.
     """
-    count = 0
+    done, left = 0, []
+    after = 0
+    while batch := _lock_and_reencrypt(after=after):
+        done += sum(is_done for _, _, is_done in batch)
+        left += [public_id for _, public_id, is_done in batch if not is_done]
+        after = batch[-1][0]
+    return Reencrypted(done, tuple(left))
+
+
+def _lock_and_reencrypt(*, after: int) -> list[tuple[int, str, bool]]:
+    """Return number, public id and success of each key of the batch; none at the end."""
+    batch = []
     with transaction.atomic():
-        for pk, sealed in ApiKey.objects.select_for_update().values_list("pk", "sealed_secret"):
-            ApiKey.objects.filter(pk=pk).update(sealed_secret=seal(unseal(sealed)))
-            count += 1
-    return count
+        usable = ApiKey.objects.select_for_update().filter(revoked_at=None, pk__gt=after)
+        for key in usable.order_by("pk")[:REENCRYPT_BATCH]:
+            try:
+                key.sealed_secret = seal(unseal(key.sealed_secret))
+            except UnsealableError as error:
+                logger.error("api_key_unsealable", key_id=key.public_id, error=str(error))
+                batch.append((key.pk, key.public_id, False))
+            else:
+                key.save(update_fields=["sealed_secret"])
+                batch.append((key.pk, key.public_id, True))
+    return batch
 
 
 def _create(
@@ -188,8 +227,17 @@ def _networks(texts: Sequence[str]) -> list[str]:
     if len(texts) > ApiKey.MAX_NETWORKS:
         raise InvalidNetworkError(f"Give at most {ApiKey.MAX_NETWORKS} networks.")
     try:
-        return [str(ipaddress.ip_network(text)) for text in texts]
+        networks = [ipaddress.ip_network(text) for text in texts]
     except ValueError as error:
         raise InvalidNetworkError(
             "Give networks as 203.0.113.0/24 or 2001:db8::/32, with no bit set after the prefix."
         ) from error
+    for network in networks:
+        if isinstance(network, ipaddress.IPv6Network) and (
+            network.subnet_of(_IPV4_MAPPED) or "%" in str(network)
+        ):
+            raise InvalidNetworkError(
+                "No client has such an address here: give an IPv4 address as 203.0.113.9, and an "
+                "IPv6 address without its zone."
+            )
+    return [str(network) for network in networks]

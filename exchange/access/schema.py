@@ -9,7 +9,7 @@ from exchange.access import signatures
 from exchange.api.errors import ErrorBody
 
 PUBLIC = {401: ErrorBody}
-"""What an operation for everybody may answer, too: bad credentials are refused everywhere."""
+"""What an operation for everybody may answer, too, that looks at credentials and finds bad ones."""
 LOCKED = {401: ErrorBody, 403: ErrorBody}
 """What an operation may answer, too, that asks who is there."""
 

@@ -29,7 +29,7 @@ Machines sign each request with an API key, in these headers:
   1. the timestamp, as in its header
   2. the window, as in its header, or `{DEFAULT_WINDOW_MS}`
   3. the method in capitals
-  4. the path, for example `/orders`
+  4. the path, for example `/orders`; decoded, if anything in it was escaped
   5. the query string as it is sent, without the `?`; empty if there is none
   6. SHA-256 of the body in lower-case hex; of nothing, if there is no body
 """

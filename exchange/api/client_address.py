@@ -6,6 +6,7 @@ our own proxies have written it: each adds, on the right, the address that it wa
 anywhere else.
 """
 
+import re
 from ipaddress import IPv6Address, ip_address
 
 from django.conf import settings
@@ -14,6 +15,8 @@ from rest_framework.request import Request
 
 UNKNOWN = "0.0.0.0"  # noqa: S104 - the answer for a peer without an address, nothing is bound to it
 """For a request over a Unix socket that no proxy has written an address into."""
+_WITH_PORT = re.compile(r"\[(?P<six>[^\[\]]+)\](?::[0-9]{1,5})?|(?P<four>[0-9.]+):[0-9]{1,5}")
+"""Some proxies write the client's port, too."""
 
 
 def client_address(request: HttpRequest | Request) -> str:
@@ -33,10 +36,13 @@ def client_address(request: HttpRequest | Request) -> str:
 
 def _address(text: str) -> str | None:
     """Return the address in its usual spelling, or None: what is not one is not guessed at."""
+    plain = text.strip()
+    if match := _WITH_PORT.fullmatch(plain):
+        plain = match["six"] or match["four"]
     try:
-        found = ip_address(text.strip())
+        found = ip_address(plain)
     except ValueError:
         return None
-    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
-        return str(found.ipv4_mapped)
+    if isinstance(found, IPv6Address):
+        return str(found.ipv4_mapped or IPv6Address(int(found)))  # a zone is of one machine only
     return str(found)

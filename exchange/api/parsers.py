@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import IO, Any
 
 from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import APIException, ParseError, UnsupportedMediaType
 from rest_framework.parsers import JSONParser
 
 MAX_BODY_BYTES = 64 * 1024
@@ -79,9 +79,12 @@ class ExactJSONParser(JSONParser):
     def parse(
         self,
         stream: IO[bytes],
-        media_type: str | None = None,  # noqa: ARG002 - the interface of DRF
-        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002 - the interface of DRF
     ) -> Any:
+        # DRF has compared it already, but takes `*/*` and `application/*` for JSON, too.
+        if (media_type or "").partition(";")[0].strip().lower() != self.media_type:
+            raise UnsupportedMediaType(media_type or "")
         body = stream.read(MAX_BODY_BYTES + 1)
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLargeError

@@ -5,6 +5,8 @@ The middleware answers so before a view is reached, so no view has to say it, or
 
 from typing import Any
 
+from exchange.api.throttling import EXEMPT
+
 _LIMIT_HEADERS = {
     "X-RateLimit-Limit": "Requests that may come at once.",
     "X-RateLimit-Remaining": "How many of them are left.",
@@ -25,7 +27,7 @@ def document_limits(result: dict[str, Any], **_: Any) -> dict[str, Any]:
             responses: dict[str, Any] = operation["responses"]
             for status, description in _REFUSALS.items():
                 responses.setdefault(status, _error(description))
-            if path.startswith("/health/"):
+            if path.startswith(EXEMPT):
                 continue
             responses["429"] = _error(_TOO_MANY)
             responses["429"]["headers"] = {"Retry-After": _number("Seconds to wait.")}

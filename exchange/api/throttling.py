@@ -2,7 +2,8 @@
 
 Reads and writes are counted apart, each against every limit that applies, in one round trip to
 Redis and without a query (`exchange.rates`). What is said about it goes into three headers of every
-answer. Health checks are never counted; the admin has limits of its own (`exchange.login_limits`).
+answer that was counted. Who sends a request is known only after a query, so an address that has
+nothing left is refused before that.
 """
 
 from collections.abc import Callable
@@ -24,8 +25,10 @@ from exchange.rates import Limit, Verdict, buckets, whole_seconds
 if TYPE_CHECKING:  # it imports this module
     from rest_framework.views import APIView
 
-EXEMPT = ("/health/", "/admin/", "/static/")
-"""What is not the API."""
+EXEMPT = ("/health/live", "/static/")
+"""What asks nothing of anybody."""
+PAGES = ("/admin/", "/login", "/logout")
+"""What has no view of the API to count it: counted by its address, before anything is asked."""
 _VERDICT = "rate_verdict"
 
 
@@ -64,29 +67,65 @@ class ExchangeThrottle(BaseThrottle):
 
 
 class RateLimitMiddleware:
-    """Writes the headers, and counts what never came as far as a view's throttle.
+    """Refuses before a query, writes the headers, and counts what no view's throttle has counted.
 
-    That is every request that failed before it: an unknown address, a wrong password or signature.
-    Those are charged to the client's address. So guessing keys is as limited as anything else; and
-    once it is limited, even the right guess is answered with 429.
+    Without a query, and without a word to Redis, an address is refused that this process knows to
+    have nothing left.
+
+    What failed before a throttle (an unknown address, a wrong signature) is charged to the client's
+    address afterwards, and so is what a user's or a key's limit has refused: it has cost a query,
+    too. So guessing keys is as limited as anything else; and once it is limited, even the right
+    guess is answered with 429.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        response = self._get_response(request)
-        verdict: Verdict | None = getattr(request, _VERDICT, None)
-        came_to_a_view = hasattr(request, _VERDICT)
-        if not came_to_a_view and response.status_code >= 400 and response.status_code != 429:
-            verdict = charge(request)
-            if verdict is not None and not verdict.allowed:
-                response = _too_many(verdict)
+        verdict = _refusal_without_asking(request)
+        if verdict is not None:
+            response: HttpResponseBase = _too_many(verdict)
+        else:
+            response = self._get_response(request)
+            verdict, refused = _count_afterwards(request, response)
+            response = refused or response
         if verdict is not None:
             response["X-RateLimit-Limit"] = str(verdict.limit.burst)
             response["X-RateLimit-Remaining"] = str(verdict.remaining)
             response["X-RateLimit-Reset"] = str(whole_seconds(verdict.reset_seconds))
         return response
+
+
+def _refusal_without_asking(request: HttpRequest) -> Verdict | None:
+    """Return why a request is refused before anybody is asked who sent it, or None."""
+    limits = limits_of(request, user_id=None, key_id=None)
+    if not limits:
+        return None
+    known = buckets().refused_already(limits)
+    if known is not None:
+        return known
+    verdict = charge(request) if request.path_info.startswith(PAGES) else None
+    return verdict if verdict is not None and not verdict.allowed else None
+
+
+def _count_afterwards(
+    request: HttpRequest, response: HttpResponseBase
+) -> tuple[Verdict | None, HttpResponse | None]:
+    """Charge the address with what has cost something and was not counted.
+
+    Returns what the headers are to say, and what to answer instead, if anything.
+    """
+    verdict: Verdict | None = getattr(request, _VERDICT, None)
+    if hasattr(request, _VERDICT):
+        own = limits_of(request, user_id=None, key_id=None)
+        if verdict is not None and not verdict.allowed and verdict.limit not in own:
+            charge(request)  # the answer stays that of the limit that has refused
+        return verdict, None
+    if response.status_code < 400 or response.status_code == 429:
+        return None, None
+    verdict = charge(request)
+    refused = verdict is not None and not verdict.allowed
+    return verdict, _too_many(verdict) if verdict is not None and refused else None
 
 
 def charge(request: HttpRequest, *, user_id: Any = None, key_id: Any = None) -> Verdict | None:

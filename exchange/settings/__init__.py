@@ -1,7 +1,7 @@
 """Settings, one file per concern. Everything that differs between machines is in the environment.
 
-`EXCHANGE_ENV=production` refuses to start without its secrets; anything else is development:
-readable errors and logs, a known secret key, servers on loopback.
+`EXCHANGE_ENV=production` refuses to start without its secrets. `development` is the default:
+readable errors and logs, a known secret key, servers on loopback. Anything else does not start.
 """
 
 from exchange.settings.access import *

@@ -4,12 +4,12 @@ from cryptography.fernet import Fernet
 from django.core.exceptions import ImproperlyConfigured
 
 from exchange.settings.base import DEBUG, PRODUCTION, env
+from exchange.settings.production import DEVELOPMENT_ENCRYPTION_KEY, refuse_development_keys
 
-_DEVELOPMENT_KEY = "ZGV2ZWxvcG1lbnQtb25seS1kZXZlbG9wbWVudC1vbmw="
 API_KEY_ENCRYPTION_KEYS = (
     env.list("API_KEY_ENCRYPTION_KEYS")
     if PRODUCTION
-    else env.list("API_KEY_ENCRYPTION_KEYS", default=[_DEVELOPMENT_KEY])
+    else env.list("API_KEY_ENCRYPTION_KEYS", default=[DEVELOPMENT_ENCRYPTION_KEY])
 )
 """Encrypt the secrets of API keys in the database. The first encrypts, all decrypt."""
 
@@ -27,10 +27,8 @@ def _check_encryption_keys() -> None:
             Fernet(key)
         except ValueError as error:
             raise ImproperlyConfigured(how) from error
-    if PRODUCTION and _DEVELOPMENT_KEY in API_KEY_ENCRYPTION_KEYS:
-        raise ImproperlyConfigured(
-            "API_KEY_ENCRYPTION_KEYS holds the development key, which is in the source. " + how
-        )
+    if not DEBUG:
+        refuse_development_keys(API_KEY_ENCRYPTION_KEYS=API_KEY_ENCRYPTION_KEYS)
 
 
 _check_encryption_keys()

@@ -6,7 +6,12 @@ from pathlib import Path
 import environ
 
 import exchange.money  # noqa: F401 - exact decimals before anything computes
-from exchange.settings.production import DEVELOPMENT_KEY, insist_on_production, is_production
+from exchange.settings.production import (
+    DEVELOPMENT_KEY,
+    insist_on_production,
+    is_production,
+    refuse_development_keys,
+)
 
 env = environ.Env()
 
@@ -17,6 +22,8 @@ if PRODUCTION:
 
 DEBUG = env.bool("DJANGO_DEBUG", default=not PRODUCTION)
 SECRET_KEY = env.str("DJANGO_SECRET_KEY", default="" if PRODUCTION else DEVELOPMENT_KEY)
+if not DEBUG:
+    refuse_development_keys(DJANGO_SECRET_KEY=[SECRET_KEY])
 ALLOWED_HOSTS = env.list(
     "DJANGO_ALLOWED_HOSTS", default=[] if PRODUCTION else ["localhost", "127.0.0.1", "[::1]"]
 )

@@ -1,5 +1,7 @@
 """How large a request may be, and how often one may come: 0 is off, `THROTTLES=False` all off."""
 
+from django.core.exceptions import ImproperlyConfigured
+
 from exchange.settings.base import env
 
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
@@ -26,3 +28,8 @@ LOGIN_ATTEMPTS = env.int("LOGIN_ATTEMPTS", default=5)
 """How often in a row one name may be tried from one address; 0: no limit."""
 LOGIN_ATTEMPT_SECONDS = env.int("LOGIN_ATTEMPT_SECONDS", default=60)
 """After so long there is one more attempt."""
+if LOGIN_ATTEMPTS > 0 and LOGIN_ATTEMPT_SECONDS <= 0:
+    raise ImproperlyConfigured(
+        "LOGIN_ATTEMPT_SECONDS is the time until one more attempt: 1 or more. To have no limits, "
+        "set LOGIN_ATTEMPTS=0."
+    )

@@ -4,12 +4,14 @@ Read before all other settings, so that everything that is missing is named at o
 show a value.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
 
 DEVELOPMENT_KEY = "development-only"
+DEVELOPMENT_ENCRYPTION_KEY = "ZGV2ZWxvcG1lbnQtb25seS1kZXZlbG9wbWVudC1vbmw="
+"""Both are in the source, so whoever reads it could sign a session or decrypt an API key."""
 MIN_KEY_LENGTH = 50
 DEVELOPMENT_PASSWORD = "exchange"  # noqa: S105 - to be refused
 _OFF = {"", "0", "false", "no", "off", "n", "f"}
@@ -60,3 +62,19 @@ def insist_on_production(environment: Mapping[str, str]) -> None:
         raise ImproperlyConfigured(
             f"EXCHANGE_ENV is production, but {', '.join(problems)}: see .env.example."
         )
+
+
+def refuse_development_keys(**given: Collection[str]) -> None:
+    """Return if none of the keys is one of development: without DEBUG nobody is developing.
+
+    Asked while the settings load: the test runner turns DEBUG off later, and means nothing by it.
+
+    Raises:
+        ImproperlyConfigured: one is; with the name of its variable.
+    """
+    for name, keys in given.items():
+        if {DEVELOPMENT_KEY, DEVELOPMENT_ENCRYPTION_KEY} & {key.strip() for key in keys}:
+            raise ImproperlyConfigured(
+                f"{name} holds the development key, which is in the source, and DJANGO_DEBUG is "
+                "off: give one of your own (.env.example says how to make one)."
+            )

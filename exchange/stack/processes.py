@@ -61,6 +61,9 @@ def _web(service: str, *, port: int, bind: str) -> Process:
             *("--limit-request-field_size", "8190"),
             *("--timeout", "30", "--keep-alive", "5"),
             *("--graceful-timeout", str(STOP_SECONDS - 5)),
+            # Nobody: by default it lets whoever is on loopback say that a request came over TLS, or
+            # under another path. What a proxy says is for Django to read, with TRUSTED_PROXIES.
+            "--forwarded-allow-ips=",
             *("--logger-class", "exchange.gunicorn_log.RedactingLogger"),
             "--no-control-socket",  # it would be the same file for all three
         ),

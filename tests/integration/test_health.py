@@ -1,5 +1,7 @@
 """Health: alive says nothing about others; ready names every dependency and every bridge."""
 
+import json
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,8 +12,9 @@ from django.db import connection
 from django.test import Client
 from pytest_django import Settings
 
-from exchange import bridge_status
+from exchange import bridge_status, health
 from exchange.bridge_status import BridgeStatus, bridge_reports
+from exchange.health import LastAnswer, readiness
 from tests.api import ApiClient
 from tests.support import World
 
@@ -83,6 +86,87 @@ def test_a_bridge_that_fell_silent_is_missing(
 ) -> None:
     monkeypatch.setattr(bridge_status, "STALE_SECONDS", -1.0)
     assert ready(api)[1]["missing_bridges"] == ["matching", "trades"]
+
+
+def test_nobody_is_told_where_a_worker_runs_and_what_went_wrong_but_operators(
+    api: ApiClient, bridges: dict[str, BridgeStatus]
+) -> None:
+    bridges["trades"]._host = "internal-7"
+    bridges["trades"].report("failing", error="balance of user 7 at redis://:hidden@internal-7")
+    body = json.dumps(ready(api)[1])
+    for_operators = readiness(with_details=True)["bridges"]
+    bridges["trades"].report("stopped")
+    assert "internal-7" not in body
+    assert "balance" not in json.dumps(json.loads(body)["bridges"])
+    shown = next(bridge for bridge in for_operators if bridge["host"] == "internal-7")
+    assert shown["error"] == "balance of user 7 at redis://:***@internal-7"
+
+
+def test_the_stores_are_asked_once_a_second(
+    api: ApiClient,
+    bridges: dict[str, BridgeStatus],
+    monkeypatch: pytest.MonkeyPatch,
+    django_assert_num_queries: Any,
+) -> None:
+    monkeypatch.setattr(health, "KEEP_SECONDS", 1000.0)
+    monkeypatch.setattr(health, "_last_answer", LastAnswer(health._look))
+    assert ready(api)[0] == 200
+    bridges["trades"].report("failing")
+    with django_assert_num_queries(0):
+        assert ready(api)[0] == 200
+
+
+def test_who_comes_while_somebody_asks_gets_the_answer_before() -> None:
+    may_end, asking = threading.Event(), threading.Event()
+    asked: list[int] = []
+
+    def look() -> dict[str, Any]:
+        asked.append(len(asked))
+        if len(asked) > 1:
+            asking.set()
+            assert may_end.wait(10)
+        return {"number": asked[-1]}
+
+    last = LastAnswer(look)
+    assert last.get() == {"number": 0}
+    slow = threading.Thread(target=last.get)
+    slow.start()
+    assert asking.wait(10)
+    assert [last.get() for _ in range(3)] == [{"number": 0}] * 3, "nobody waits"
+    may_end.set()
+    slow.join()
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("is_first", [True, False], ids=["nothing known", "too old"])
+def test_without_an_answer_of_use_all_wait_and_one_asks(
+    monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    asked: list[int] = []
+    together = threading.Barrier(8)
+
+    def look() -> dict[str, Any]:
+        asked.append(1)
+        return {}
+
+    last = LastAnswer(look)
+    if not is_first:
+        last.get()
+        monkeypatch.setattr(health, "OF_USE_SECONDS", 0.0)
+        last._found = last._found[0], last._found[1] - 2000
+        asked.clear()
+    monkeypatch.setattr(health, "KEEP_SECONDS", 1000.0)
+
+    def ask() -> None:
+        together.wait()
+        last.get()
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(asked) == 1
 
 
 def test_a_second_worker_that_runs_is_enough(

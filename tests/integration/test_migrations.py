@@ -42,6 +42,12 @@ INSERT INTO balances_ledgerentry (user_id, asset_id, kind, available_change, hel
   (1, 'USDT', 'deposit', 5, 0, 10, 0, 'a gift', NULL, now()),
   (1, 'USDT', 'withdrawal', -1, 0, 9, 0, '', 1, now());
 """
+FIRST_KEYS = """
+INSERT INTO exchange_apikey (owner_id, name, public_id, sealed_secret, may_read, may_trade,
+    may_act_for_users, allowed_networks, created_at, revoked_at) VALUES
+  (1, 'bot', 'ek_000000000000000000000001', 'sealed', true, true, false, '{}', '2026-03-01', NULL),
+  (1, 'old', 'ek_000000000000000000000002', 'sealed', true, true, false, '{}', '2026-03-01', '2026-03-02');
+"""
 
 
 @pytest.fixture
@@ -86,6 +92,9 @@ def test_the_first_version_is_upgraded_with_all_that_it_has_written(scratch: str
     migrate(scratch, *FIRST_VERSION)
     ask(scratch, FIRST_CONTENT)
 
+    migrate(scratch, "exchange", "0002")
+    ask(scratch, FIRST_KEYS)
+
     migrate(scratch)
 
     assert ask(scratch, "SELECT id, finished_epoch FROM orders_order ORDER BY id") == [
@@ -98,5 +107,10 @@ def test_the_first_version_is_upgraded_with_all_that_it_has_written(scratch: str
     assert ask(scratch, notes) == [
         (None, "system"), (None, "system: a gift"), (1, "no reason was given"),
     ]  # fmt: skip
+    keys = "SELECT sealed_secret FROM exchange_apikey ORDER BY id"
+    assert ask(scratch, keys) == [("sealed",), ("",)]
+    migrate(scratch, "exchange", "0002")  # and back, and forward again
+    migrate(scratch)
+    assert ask(scratch, keys) == [("sealed",), ("",)]
     unchecked = "SELECT conname FROM pg_constraint WHERE NOT convalidated"
     assert ask(scratch, unchecked) == []

@@ -4,17 +4,22 @@ That every answer is documented is checked by `ApiClient` in all tests of the in
 """
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+import yaml
 from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 from django.views.generic import View
+from drf_spectacular.generators import SchemaGenerator
 
 from exchange.access import signatures
+from exchange.api import schema_view
+from exchange.api.schema_view import SchemaView
 from tests.api import ApiClient, openapi
 from tests.support import World
 
@@ -39,8 +44,10 @@ def _operations() -> set[tuple[str, str]]:
     found = set()
     for pattern in _patterns(get_resolver("exchange.urls.all").url_patterns):
         view: Any = getattr(pattern.callback, "cls", None)
-        if view is None or not view.__module__.startswith(
-            ("exchange.", "orders.", "balances.", "matching.")
+        if (
+            view is None
+            or view is SchemaView
+            or not view.__module__.startswith(("exchange.", "orders.", "balances.", "matching."))
         ):
             continue
         path = "/" + re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", str(pattern.pattern))
@@ -182,6 +189,34 @@ def test_the_schema_is_served(settings: Any, service: str) -> None:
 def test_the_documentation_needs_nobody_elses_server() -> None:
     page = Client().get("/docs").content.decode()
     assert re.findall(r"(?:https?:)?//[a-z][^\s\"'<]*", page) == []
+
+
+@pytest.mark.parametrize("accept", ["*/*", "application/vnd.oai.openapi+json", "application/yaml"])
+def test_the_schema_is_made_once_for_each_format(
+    monkeypatch: pytest.MonkeyPatch, accept: str
+) -> None:
+    made: list[object] = []
+
+    class Counting(SchemaGenerator):
+        def get_schema(self, request: Any = None, public: bool = False) -> Any:
+            made.append(request)
+            return super().get_schema(request, public)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(schema_view, "_made", {})
+    monkeypatch.setattr(schema_view, "SchemaGenerator", Counting)
+    with ThreadPoolExecutor(4) as threads:
+        queries = ["", "?version=9", "?lang=de", "?version=10"]
+        answers = list(
+            threads.map(
+                lambda query: Client().get(f"/schema{query}", headers={"Accept": accept}), queries
+            )
+        )
+
+    assert made == [None], "and it depends on nothing that was asked"
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert yaml.safe_load(answers[0].content)["paths"].keys() == openapi()["paths"].keys()
+    assert answers[0]["Content-Type"].startswith(("application/vnd.oai", accept))
 
 
 def test_the_documentation_asks_no_validator() -> None:

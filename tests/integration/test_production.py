@@ -1,9 +1,12 @@
 """Production: refuses to start with what is made for a developer's machine, and is safe without."""
 
+import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,10 @@ from django.test import Client
 from pytest_django import Settings
 
 from exchange.content_policy import FOR_PEOPLE, FOR_PROGRAMS
+from exchange.embedded.ports import free_port
+from exchange.embedded.server import wait_until
 from exchange.settings.production import is_production, production_problems
+from exchange.stack.health import answers as answers_on
 from exchange.stack.processes import Process, exchange_processes
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -117,6 +123,13 @@ def test_the_deployment_check_finds_nothing(proxies: str) -> None:
     checked = run("manage.py", "check", "--deploy", "--fail-level", "INFO", TRUSTED_PROXIES=proxies)
 
     assert checked.returncode == 0, checked.stderr
+    # The one that is silenced is about preloading, which is a decision: see settings.security.
+    assert "no issues (1 silenced)" in checked.stdout
+
+
+def test_preloading_is_only_asked_for_by_name() -> None:
+    checked = run("manage.py", "check", "--deploy", "--fail-level", "INFO", DJANGO_HSTS_PRELOAD="1")
+
     assert "no issues (0 silenced)" in checked.stdout
 
 
@@ -155,7 +168,7 @@ def test_behind_a_proxy_everything_but_health_goes_over_tls() -> None:
     assert found["foreign"]["status"] == 400
     assert found["tls"]["status"] == 200
     headers = found["tls"]["headers"]
-    assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains; preload"
+    assert headers["Strict-Transport-Security"] == "max-age=31536000; includeSubDomains"
     assert headers["X-Content-Type-Options"] == "nosniff"
     assert headers["X-Frame-Options"] == "DENY"
     assert headers["Referrer-Policy"] == "same-origin"
@@ -172,10 +185,47 @@ def test_without_a_proxy_a_client_cannot_claim_to_use_tls() -> None:
     assert found["health"]["status"] == 200
 
 
+def test_gunicorn_believes_nobody_on_loopback(tmp_path: Path) -> None:
+    """A client on this machine, or a proxy that passes headers on, says how it came."""
+    ports = {name: free_port() for name in ("balances", "orders", "matching")}
+    process = exchange_processes(ports=ports, schedule=Path("/nowhere"))[0]
+    with (tmp_path / "log").open("wb") as log:
+        running = subprocess.Popen(
+            [str(Path(sys.executable).with_name(process.argv[0])), *process.argv[1:]],
+            cwd=PROJECT, stdout=log, stderr=log, start_new_session=True,
+            env=environment(**process.environment, THROTTLES="0"),
+        )  # fmt: skip
+
+    def ask(path: str, **headers: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", ports["balances"], timeout=20)
+        connection.request("GET", path, headers=headers)
+        with closing(connection):
+            return connection.getresponse().status
+
+    try:
+        assert wait_until(lambda: answers_on(ports["balances"], "/health/live"), timeout_seconds=60)
+        assert ask("/docs", **{"X-Forwarded-Proto": "https"}) == 301, "still sent to TLS"
+        assert ask("/health/live", SCRIPT_NAME="/health") == 200, "still the same address"
+    finally:
+        os.killpg(running.pid, signal.SIGKILL)
+        running.wait()
+
+
 def test_development_stays_easy(settings: Settings) -> None:
     assert not settings.SECURE_SSL_REDIRECT
     assert not settings.SESSION_COOKIE_SECURE
     assert settings.SECURE_HSTS_SECONDS == 0
+
+
+def test_a_page_about_an_error_shows_no_password(settings: Settings) -> None:
+    """On a developer's machine; anybody who reaches it can ask for a wrong host."""
+    settings.DEBUG = True
+    settings.REDIS_URL = "redis://:planted@127.0.0.1:1/0"
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": settings.REDIS_URL}}
+    shown = Client().get("/docs", headers={"Host": "elsewhere.example.org", "Accept": "text/html"})
+    assert shown.status_code == 400
+    assert "redis://:***@127.0.0.1:1/0" in shown.content.decode(), "it is the page with settings"
+    assert "planted" not in shown.content.decode()
 
 
 def test_pages_load_nothing_from_elsewhere_and_answers_nothing_at_all() -> None:

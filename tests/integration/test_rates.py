@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 import redis
@@ -11,7 +12,7 @@ from django.conf import settings
 
 from exchange import rates
 from exchange.embedded.server import Server
-from exchange.rates import Buckets, Limit, OwnBuckets, SharedBuckets, Verdict
+from exchange.rates import Buckets, Limit, OwnBuckets, Refusals, SharedBuckets, Verdict
 
 SLOW = 0.001
 """Tokens a second: none comes back while a test runs."""
@@ -111,6 +112,38 @@ def test_a_clock_that_was_set_back_locks_nobody_out(servers: dict[str, Server]) 
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.set("rate:test-a", "9" * 16, ex=60)
     assert 999 < shared.charge([limit("a", 3)]).wait_seconds <= 1000
+
+
+def test_a_refusal_is_known_until_there_is_a_token_again(servers: dict[str, Server]) -> None:
+    buckets = Buckets(SharedBuckets(settings.REDIS_URL))
+    slow, fast = limit("slow", 1), limit("fast", 1, per_second=20)
+    for one in (slow, fast):
+        assert buckets.charge([one]).allowed
+        assert buckets.refused_already([one]) is None, "the next one is not refused yet"
+        buckets.charge([one])
+
+    known = buckets.refused_already([limit("other", 1), slow])
+    assert known is not None
+    assert (known.allowed, known.limit) == (False, slow)
+    assert 999 < known.wait_seconds <= 1000
+    assert buckets.refused_already([replace(slow, burst=2)]) is None, "another limit by now"
+    deadline = time.monotonic() + 5
+    while buckets.refused_already([fast]):
+        assert time.monotonic() < deadline
+    assert buckets.charge([fast]).allowed
+
+    buckets.charge([slow])
+    buckets.forget([slow.key])
+    assert buckets.refused_already([slow]) is None
+
+
+def test_a_bounded_number_of_refusals_is_known() -> None:
+    known = Refusals(max_refusals=10)
+    for number in range(1000):
+        one = limit(str(number), 1)
+        known.note(Verdict(False, one, 0, wait_seconds=1000, reset_seconds=1000))
+    assert len(known._refused) == 10
+    assert known.of(limit("999", 1)) is not None
 
 
 def test_without_redis_a_process_remembers_a_bounded_number_of_buckets() -> None:

@@ -164,17 +164,17 @@ def test_every_limit_that_applies_is_charged_at_once(settings: Settings) -> None
         "reads:user:7", "reads:key:9", "reads:address:127.0.0.1",
     ]  # fmt: skip
     assert [limit.burst for limit in found] == [1, 2, 3]
-    assert limits_of(RequestFactory().get("/health/ready"), user_id=7, key_id=9) == []
+    assert limits_of(RequestFactory().get("/health/live"), user_id=7, key_id=9) == []
 
 
-def test_health_is_never_counted(api: ApiClient, settings: Settings) -> None:
+def test_whether_a_process_lives_is_never_counted(api: ApiClient, settings: Settings) -> None:
     allow(settings, address_reads=1)
-    assert api.get("/markets").status_code == 200
+    assert api.get("/health/ready").status_code == 503  # no bridges here
+    assert refusal(api.get("/health/ready")) == (429, "rate_limited", None)
     for _ in range(5):
         response = api.get("/health/live")
         assert response.status_code == 200
         assert "X-RateLimit-Limit" not in response
-    assert api.get("/health/ready").status_code == 503  # no bridges here
 
 
 def test_off_means_off(api: ApiClient, settings: Settings) -> None:
@@ -254,6 +254,51 @@ def test_a_request_costs_one_round_trip_and_no_query(api: ApiClient, settings: S
         # What the script does inside of the server is counted too.
         "time": 1, "get": 2, "set": 2,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/orders", "/balance/1", "/health/ready", "/admin/", "/login"])
+def test_an_address_with_nothing_left_costs_no_query_and_no_round_trip(
+    api: ApiClient, settings: Settings, path: str, django_assert_num_queries: Any
+) -> None:
+    allow(settings, address_reads=1)
+    client = Client()  # not ApiClient: the pages are not in the schema
+    client.force_login(User.objects.create_superuser("boss"))
+    statuses = [client.get(path).status_code for _ in range(2)]
+    assert (statuses[0] != 429, statuses[1]) == (True, 429)
+
+    with redis.Redis.from_url(settings.REDIS_URL) as store, django_assert_num_queries(0):
+        before = commands(store)
+        refused = client.get(path)
+        after = commands(store)
+
+    assert refusal(refused) == (429, "rate_limited", None)
+    assert headers(refused)[:2] == ("1", "0")
+    assert 990 <= int(refused["Retry-After"]) <= 1000
+    assert before | {"info": 0} == after | {"info": 0}
+
+
+@pytest.mark.parametrize("path", ["/admin/", "/login", "/logout"])
+def test_pages_for_people_are_counted_by_their_address(
+    api: ApiClient, settings: Settings, path: str
+) -> None:
+    allow(settings, address_orders=2)
+    answers = [Client().post(path) for _ in range(3)]
+    assert [answer.status_code == 429 for answer in answers] == [False, False, True]
+    assert headers(answers[0])[:2] == ("2", "1")
+
+
+def test_what_a_users_limit_refuses_is_charged_to_the_address(
+    api: ApiClient, settings: Settings, django_assert_num_queries: Any
+) -> None:
+    """It has cost a query: else whoever has signed in could ask for any number of them."""
+    allow(settings, user_reads=1, address_reads=3)
+    api.force_login(User.objects.get(pk=1))
+
+    limits = [api.get("/orders").json().get("message", "") for _ in range(4)]
+
+    assert ["this user" in text for text in limits] == [False, True, True, True]
+    with django_assert_num_queries(0):
+        assert "this address" in api.get("/orders").json()["message"]
 
 
 def commands(client: Any) -> dict[str, int]:

@@ -72,6 +72,11 @@ def test_the_secrets_of_the_environment_are_found_anywhere() -> None:
     assert text == "x *** y *** z *** exchange.api"
 
 
+def test_each_of_several_encryption_keys_is_found_by_itself() -> None:
+    known = known_secrets({"API_KEY_ENCRYPTION_KEYS": "new-key-1, old-key-2"})
+    assert Redactor(known).text("tried old-key-2 and new-key-1") == "tried *** and ***"
+
+
 def test_fields_are_hidden_by_their_names_however_deep() -> None:
     event = {
         "password": "x", "nested": {"Api-Key": "k", "list": [{"cookie": {"a": 1}}]}, "user": "a",
@@ -132,6 +137,17 @@ def test_a_structlog_event_with_its_traceback_is_redacted(line: Any) -> None:
     text = line(log)
     assert "planted" not in text.replace("[planted", "")
     assert "RuntimeError: cannot connect to postgres://exchange:***@db/x" in text
+
+
+def test_the_public_id_of_a_key_stays_in_its_audit_lines(line: Any) -> None:
+    """Without it nobody could say which key was made or revoked."""
+    made = "ek_0123456789abcdef01234567"
+    for event in ("api_key_created", "api_key_revoked", "api_key_unsealable"):
+        text = line(
+            lambda event=event: structlog.get_logger("planted").info(event, key_id=made, actor_id=1)
+        )
+        assert event in text
+        assert made in text
 
 
 def test_a_record_of_a_library_is_redacted(line: Any) -> None:

@@ -5,7 +5,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from exchange.access.keys import reencrypt_secrets
-from exchange.access.sealing import UnsealableError
 
 
 class Command(BaseCommand):
@@ -15,8 +14,11 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002
-        try:
-            count = reencrypt_secrets()
-        except UnsealableError as error:
-            raise CommandError(f"{error} Nothing was changed.") from error
-        self.stdout.write(f"encrypted with the first key: {count} secrets")
+        found = reencrypt_secrets()
+        self.stdout.write(f"encrypted with the first key: {found.done} secrets")
+        if found.left:
+            raise CommandError(
+                f"No key in API_KEY_ENCRYPTION_KEYS fits the secrets of {', '.join(found.left)}. "
+                "They were left as they are: put the old key back and run this again, or revoke "
+                "them."
+            )

@@ -53,7 +53,7 @@ def program(*scopes: str) -> ApiClient:
 
 
 def service(*scopes: str) -> ApiClient:
-    owner = User.objects.create_user("service")
+    owner = User.objects.create_user("service", is_staff=True)
     wanted = [scope for scope in ("read", "trade") if scope in scopes]
     made = create_service_credential(
         owner_id=owner.pk,

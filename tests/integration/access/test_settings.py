@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
-from exchange.settings import access
+from exchange.settings.production import DEVELOPMENT_ENCRYPTION_KEY
 
 PROJECT = Path(__file__).resolve().parents[3]
 GOOD_KEY = Fernet.generate_key().decode()
@@ -21,6 +21,7 @@ PRODUCTION = {
     "REDIS_URL": "redis://127.0.0.1:1/0",
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
 }
+OWN_KEYS = {"DJANGO_SECRET_KEY": "own", "API_KEY_ENCRYPTION_KEYS": GOOD_KEY}
 OURS = {*PRODUCTION, "EXCHANGE_DEMO", "DJANGO_DEBUG"}
 
 
@@ -42,6 +43,8 @@ def start(**changes: str | None) -> subprocess.CompletedProcess[str]:
         {"EXCHANGE_DEMO": "False"},
         {"EXCHANGE_DEMO": "True"},
         {"EXCHANGE_DEMO": "True", "DJANGO_DEBUG": "True"},
+        OWN_KEYS | {"DJANGO_DEBUG": "False"},
+        {"LOGIN_ATTEMPTS": "0", "LOGIN_ATTEMPT_SECONDS": "0"},
         PRODUCTION,
         PRODUCTION | {"API_KEY_ENCRYPTION_KEYS": f"{Fernet.generate_key().decode()},{GOOD_KEY}"},
     ],
@@ -58,12 +61,20 @@ def test_what_is_safe_starts(changes: dict[str, str]) -> None:
     [
         (PRODUCTION | {"EXCHANGE_DEMO": "True"}, "EXCHANGE_ENV is production"),
         (PRODUCTION | {"EXCHANGE_DEMO": "True", "DJANGO_DEBUG": "True"}, "DJANGO_DEBUG is on"),
-        ({"EXCHANGE_DEMO": "True", "DJANGO_DEBUG": "False"}, "for development only"),
+        (OWN_KEYS | {"EXCHANGE_DEMO": "True", "DJANGO_DEBUG": "False"}, "for development only"),
         (PRODUCTION | {"API_KEY_ENCRYPTION_KEYS": None}, "API_KEY_ENCRYPTION_KEYS"),
         (PRODUCTION | {"API_KEY_ENCRYPTION_KEYS": ""}, "API_KEY_ENCRYPTION_KEYS is missing"),
         ({"API_KEY_ENCRYPTION_KEYS": ","}, "give one or more keys"),
         (PRODUCTION | {"API_KEY_ENCRYPTION_KEYS": "too-short"}, "give one or more keys"),
-        (PRODUCTION | {"API_KEY_ENCRYPTION_KEYS": access._DEVELOPMENT_KEY}, "in the source"),
+        (PRODUCTION | {"API_KEY_ENCRYPTION_KEYS": DEVELOPMENT_ENCRYPTION_KEY}, "in the source"),
+        ({"DJANGO_DEBUG": "False"}, "DJANGO_SECRET_KEY holds the development key"),
+        ({"DJANGO_DEBUG": "False", "DJANGO_SECRET_KEY": "own"}, "API_KEY_ENCRYPTION_KEYS holds"),
+        (
+            PRODUCTION | {"API_KEY_ENCRYPTION_KEYS": f"{GOOD_KEY}, {DEVELOPMENT_ENCRYPTION_KEY}"},
+            "in the source",
+        ),
+        ({"LOGIN_ATTEMPT_SECONDS": "0"}, "LOGIN_ATTEMPT_SECONDS is the time"),
+        ({"TRUSTED_PROXIES": "-1"}, "0 or more"),
         ({"API_KEY_ENCRYPTION_KEYS": f"{GOOD_KEY},x"}, "give one or more keys"),
     ],
 )

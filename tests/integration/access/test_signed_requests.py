@@ -2,18 +2,26 @@
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.core.management import CommandError, call_command
+from django.db import connection, transaction
 from django.test.client import FakePayload
 from django.utils import timezone
 from pytest_django import Settings
 
 from exchange.access import keys, signatures
-from exchange.access.keys import NewApiKey, create_api_key, revoke_api_key
+from exchange.access.keys import (
+    NewApiKey,
+    create_api_key,
+    create_service_credential,
+    revoke_api_key,
+)
+from exchange.access.sealing import unseal
 from exchange.api.parsers import MAX_BODY_BYTES
 from exchange.models import ApiKey, User
 from orders.models import Order
@@ -315,5 +323,83 @@ def test_encryption_keys_can_be_changed_one_after_the_other(
     assert signing.get("/orders").status_code == 200
     settings.API_KEY_ENCRYPTION_KEYS = [old]
     assert unauthorized(signing.get("/orders")) == "api_key_unusable"
-    with pytest.raises(CommandError, match="Nothing was changed"):
+
+
+def test_what_cannot_be_decrypted_is_named_and_stops_nothing(
+    key: NewApiKey, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keys, "REENCRYPT_BATCH", 2)
+    old, lost = settings.API_KEY_ENCRYPTION_KEYS[0], Fernet.generate_key().decode()
+    settings.API_KEY_ENCRYPTION_KEYS = [lost]
+    unreadable = create_api_key(owner_id=1, name="lost", scopes=["read"]).key
+    revoked = create_api_key(owner_id=1, name="revoked", scopes=["read"]).key
+    revoke_api_key(api_key_id=revoked.pk, actor_id=1)
+    settings.API_KEY_ENCRYPTION_KEYS = [old]
+    made = [create_api_key(owner_id=1, name=str(n), scopes=["read"]) for n in range(4)]
+    new = Fernet.generate_key().decode()
+
+    settings.API_KEY_ENCRYPTION_KEYS = [new, old]
+    with pytest.raises(CommandError, match=unreadable.public_id) as failed:
         call_command("reencrypt_api_keys")
+
+    assert str(failed.value).count("ek_") == 1, "and no other"
+    settings.API_KEY_ENCRYPTION_KEYS = [new]
+    for one in (key, *made):
+        assert unseal(ApiKey.objects.get(pk=one.key.pk).sealed_secret) == one.secret
+    assert ApiKey.objects.get(pk=unreadable.pk).sealed_secret == unreadable.sealed_secret
+
+
+def test_a_revoked_key_has_no_secret_any_more(key: NewApiKey) -> None:
+    assert revoke_api_key(api_key_id=key.key.pk, actor_id=1).sealed_secret == ""
+    assert ApiKey.objects.get(pk=key.key.pk).sealed_secret == ""
+
+
+def test_noting_the_use_waits_for_nobody(
+    world: World, key: NewApiKey, signing: SigningClient
+) -> None:
+    def ask() -> int:
+        try:
+            return int(signing.get("/orders").status_code)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as others, transaction.atomic():
+        ApiKey.objects.select_for_update().get(pk=key.key.pk)
+        # A lock that is waited for ends the wait after 5 s, with an error.
+        assert others.submit(ask).result(timeout=3) == 200
+    assert ApiKey.objects.get(pk=key.key.pk).last_used_at is None
+    assert ask() == 200
+    assert ApiKey.objects.get(pk=key.key.pk).last_used_at is not None
+
+
+def test_a_use_that_cannot_be_noted_fails_no_request(world: World, signing: SigningClient) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE exchange_apikey ADD CONSTRAINT unused CHECK (last_used_at IS NULL)"
+        )
+        try:
+            assert signing.get("/orders").status_code == 200
+        finally:
+            cursor.execute("ALTER TABLE exchange_apikey DROP CONSTRAINT unused")
+
+
+def test_noting_the_use_on_a_connection_that_was_lost_fails_nothing(key: NewApiKey) -> None:
+    connection.ensure_connection()
+    connection.connection.close()
+    try:
+        keys.note_use(key.key)
+    finally:
+        connection.close()
+    assert ApiKey.objects.get(pk=key.key.pk).last_used_at is None
+
+
+def test_a_service_credential_does_not_outlive_its_owners_rank(world: World) -> None:
+    owner = User.objects.create_user("operator", is_staff=True)
+    made = create_service_credential(
+        owner_id=owner.pk, name="gateway", scopes=["read"], actor_id=None
+    )
+    own = create_api_key(owner_id=owner.pk, name="bot", scopes=["read"])
+    assert SigningClient(made).get("/balance/1").status_code == 200
+    User.objects.filter(pk=owner.pk).update(is_staff=False)
+    assert unauthorized(SigningClient(made).get("/balance/1")) == "owner_not_staff"
+    assert SigningClient(own).get("/orders").status_code == 200, "a key of one's own works"

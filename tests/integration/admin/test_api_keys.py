@@ -127,6 +127,19 @@ def test_revoking_needs_its_permission(operator: Client, clerk: Client) -> None:
     assert key.revoked_at is None
 
 
+def test_secrets_cannot_be_searched(operator: Client) -> None:
+    """Else they could be found out letter by letter."""
+    lists = {"ApiKey": admin_url(ApiKey, "changelist"), "User": admin_url(User, "changelist")}
+    assert operator.get(lists["ApiKey"], {"name__startswith": "a"}).status_code == 200
+    for name, lookup in (
+        ("ApiKey", "sealed_secret__startswith"),
+        ("ApiKey", "owner__password__startswith"),
+        ("User", "api_keys__sealed_secret__startswith"),
+        ("User", "password__startswith"),
+    ):
+        assert operator.get(lists[name], {lookup: "a"}).status_code == 400, lookup
+
+
 def test_a_key_is_only_looked_at(operator: Client) -> None:
     key = ApiKey.objects.latest("pk")
     page = admin_url(ApiKey, "change", key.pk)

@@ -62,7 +62,10 @@ def test_a_body_that_is_too_large_is_refused(refusing: ApiClient) -> None:
     assert refusal(refusing.send(body)) == (413, "body_too_large", None)
 
 
-@pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "nonsense", "a/b/c"])
+@pytest.mark.parametrize(
+    "content_type",
+    ["text/plain", "application/xml", "nonsense", "a/b/c", "*/*", "application/*", "*/json", ""],
+)
 def test_a_media_type_other_than_json_is_refused(refusing: ApiClient, content_type: str) -> None:
     response = refusing.send(json.dumps(SHORT), content_type)
     assert refusal(response) == (415, "unsupported_media_type", None)
