@@ -34,7 +34,7 @@ replay: install ## Replay the log of the running exchange, compare it with what 
 	@$(BIN)/python manage.py replay $(OPTIONS)
 
 test: install ## All tests, on embedded servers, in two processes
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-kafka: install ## The tests of the whole path on Apache Kafka itself (needs Java and Maven)
 	@$(BIN)/python -m pytest tests/integration/pipeline tests/integration/replay tests/e2e tests/chaos --kafka apache

@@ -45,10 +45,14 @@ class BridgeReport:
         return time.time() - self.reported_at > STALE_SECONDS
 
 
-@cache
 def _redis() -> Any:
+    return _client(settings.REDIS_URL)
+
+
+@cache
+def _client(url: str) -> Any:
     return redis.Redis.from_url(
-        settings.REDIS_URL,
+        url,
         socket_connect_timeout=1,
         socket_timeout=1,
         retry=Retry(NoBackoff(), retries=1),

@@ -9,7 +9,6 @@ With `-n`, each process of pytest-xdist has servers of its own.
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -21,6 +20,8 @@ from exchange.embedded.tansu import Tansu
 from exchange.embedded.valkey import Valkey
 
 DATA = LOCAL / "tests" / str(os.getpid())
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+"""The process of xdist this is, if any."""
 _SERVERS: tuple[Server, ...] = (
     Postgres(DATA / "postgres", durable=False),
     Valkey(DATA / "valkey"),
@@ -75,20 +76,16 @@ def servers(kafka_choice: str) -> Iterator[dict[str, Server]]:
         shutil.rmtree(DATA, ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the fast tests first: unit, reference, integration, e2e, chaos.
 
-    In several processes the long ones go first, as the last to end decides when all have; and
-    what shares a running system stays together.
+    In several processes the long ones go first: the last to end decides when all have.
     """
-    order = ["unit", "reference", "integration", "e2e", "chaos"]
+    items.sort(key=lambda item: _LAYERS.index(_layer(item)), reverse=bool(WORKER))
 
-    def layer(item: pytest.Item) -> str:
-        return next(part for part in reversed(Path(str(item.path)).parts) if part in order)
 
-    parallel = "PYTEST_XDIST_WORKER" in os.environ
-    items.sort(key=lambda item: order.index(layer(item)), reverse=parallel)
-    for item in items if parallel else ():
-        whole = layer(item) in {"e2e", "chaos"}
-        item.add_marker(pytest.mark.xdist_group(layer(item) if whole else str(item.path)))
+_LAYERS = ("unit", "reference", "integration", "e2e", "chaos")
+
+
+def _layer(item: pytest.Item) -> str:
+    return next(part for part in reversed(item.path.parts) if part in _LAYERS)

@@ -9,7 +9,7 @@ from exchange.addresses import LOCAL
 from exchange.stack.servers import KafkaChoice
 from exchange.stack.stack import Stack
 from tests.e2e.client import Exchange
-from tests.plugin import DATA
+from tests.plugin import DATA, WORKER
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +17,7 @@ def stack(kafka_choice: KafkaChoice) -> Iterator[Stack]:
     """Every server and process, on throw-away data and free ports."""
     with Stack(
         data_dir=DATA / "e2e",
-        run_dir=LOCAL / "tests" / "e2e",
+        run_dir=LOCAL / "tests" / f"e2e{WORKER}",
         kafka=kafka_choice,
         durable=False,
         fresh=True,

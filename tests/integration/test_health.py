@@ -29,7 +29,6 @@ def bridges(api: ApiClient, settings: Settings) -> Iterator[dict[str, BridgeStat
     for status in reporting.values():
         status.report("running", partitions=[0, 1, 2, 3], lag={0: 0, 1: 0, 2: 7, 3: 0})
     yield reporting
-    bridge_status._redis.cache_clear()
     for status in reporting.values():
         status.report("stopped")
 
@@ -214,7 +213,6 @@ def test_without_the_reports_database_it_says_so(
     api: ApiClient, bridges: dict[str, BridgeStatus], settings: Settings
 ) -> None:
     settings.REDIS_URL = f"redis://{NOBODY}/0"
-    bridge_status._redis.cache_clear()
     status, body = ready(api)
     assert (status, body["dependencies"]["redis"]["status"]) == (503, "failing")
 
