@@ -31,6 +31,8 @@ FORGET_EVERY = 20_000
 """Events after which the engine forgets the order ids that Postgres knows by now."""
 MAX_UNSETTLED = 200_000
 """New orders that an engine may be ahead of the settlement; it remembers each of them."""
+PIECE_BYTES = 8 * 1024 * 1024
+"""How much is published at once, unless one result is larger: what a slow broker takes in time."""
 
 
 @dataclass(slots=True)
@@ -43,9 +45,9 @@ class _Hosted:
 class MatchingHost:
     """Matches batches of order events. Not thread-safe: the bridge's thread owns it."""
 
-    def __init__(self) -> None:
+    def __init__(self, publisher: Publisher | None = None) -> None:
         self._hosted: dict[int, _Hosted] = {}
-        self._publisher = Publisher()
+        self._publisher = publisher or Publisher()
         self.epoch: int | None = None
         """The epoch that every engine here belongs to; None before the first `begin`."""
 
@@ -118,9 +120,12 @@ class MatchingHost:
         hosted.outbox.append(OutgoingRecord(TRADE_EVENTS, record.partition, key, encode(result)))
 
     def _publish(self) -> None:
+        """Publish what waits, a piece at a time: what is acknowledged need not be sent again."""
         for hosted in self._hosted.values():
-            self._publisher.publish(hosted.outbox)
-            hosted.outbox = []
+            while hosted.outbox:
+                count = _first_piece(hosted.outbox)
+                self._publisher.publish(hosted.outbox[:count])
+                del hosted.outbox[:count]
 
     def has_room(self) -> bool:
         """Whether to read on: not while the settlement is too far behind."""
@@ -140,6 +145,16 @@ class MatchingHost:
         for number, hosted in self._hosted.items():
             hosted.matcher.engine.forget_seen(settled.get(number, -1))
             hosted.events = 0
+
+
+def _first_piece(outbox: Sequence[OutgoingRecord]) -> int:
+    """Return how many records from the first on are `PIECE_BYTES` at most, but at least one."""
+    size = 0
+    for count, record in enumerate(outbox):
+        size += len(record.value)
+        if size > PIECE_BYTES and count:
+            return count
+    return len(outbox)
 
 
 def _log(record: LogRecord, result: TradeEvent, problem: str) -> None:
