@@ -15,6 +15,7 @@ import structlog
 from django.core.cache import cache
 
 from balances.checkpoints import begin_epoch_for_gap
+from balances.halts import halt_partition
 from balances.models import Checkpoint, LogEpoch
 from exchange.bridge_status import BridgeReport, bridge_reports
 from exchange.kafka import ORDER_EVENTS, Log, LogIdentity
@@ -36,6 +37,8 @@ class Stall(NamedTuple):
 
 def watch() -> list[int]:
     """Have missing results made again; return the partitions for which that was begun.
+
+    A partition on which they are still missing then is halted, as the settlement does at a gap.
 
     Raises:
         LogError, RedisError: a store is away; the next run looks again.
@@ -63,10 +66,11 @@ def watch() -> list[int]:
             logger.error("results_missing", partition=partition, after=stall.offset)
             begun.append(partition)
             break  # the epoch is another one now: the others are looked at anew
-        logger.critical(
-            "results_still_missing", partition=partition, after=stall.offset,
-            action="Making them again did not help. manage.py replay says what is missing.",
-        )  # fmt: skip
+        halt_partition(
+            partition,
+            f"The results after offset {stall.offset} are missing, and making them again did not "
+            "help. manage.py replay says which.",
+        )
     return begun
 
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from balances import watchdog
-from balances.models import LogEpoch
+from balances.models import Checkpoint, LogEpoch
 from exchange.bridge_status import BridgeStatus
 from exchange.kafka import partition_for
+from orders.models import Market
 from tests.support import World, differences, status_of
 
 PARTITION = partition_for("ADA")
@@ -39,13 +40,17 @@ def test_results_lost_at_the_end_of_the_log_are_made_again(world: World) -> None
     assert differences() == []
 
 
-def test_making_them_again_is_tried_once(world: World) -> None:
+def test_making_them_again_is_tried_once_then_the_partition_halts(world: World) -> None:
     world.place(1, "buy", 1, "1.9")
     report("matching")
     report("trades")
     assert watchdog.watch() == [PARTITION]
+    assert Market.objects.get(pk="ADA-USDT").state == "open"
     assert watchdog.watch() == []
     assert LogEpoch.objects.count() == 2
+    assert "are missing" in Checkpoint.objects.get(pk=PARTITION).halted_reason
+    assert Market.objects.get(pk="ADA-USDT").state == "halted"
+    assert watchdog.watch() == []
 
 
 @pytest.mark.parametrize(
