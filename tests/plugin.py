@@ -79,9 +79,9 @@ def servers(kafka_choice: str) -> Iterator[dict[str, Server]]:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the fast tests first: unit, reference, integration, e2e, chaos.
 
-    In several processes the long ones go first: the last to end decides when all have.
+    A whole system that runs beside other tests would take their time.
     """
-    items.sort(key=lambda item: _LAYERS.index(_layer(item)), reverse=bool(WORKER))
+    items.sort(key=lambda item: _LAYERS.index(_layer(item)))
 
 
 _LAYERS = ("unit", "reference", "integration", "e2e", "chaos")
