@@ -51,10 +51,15 @@ def halt_market(execution: Execution, reason: str) -> None:
     )
 
 
-def halt_partition(partition: int, reason: str) -> None:
-    """Settle nothing more of `partition`, and take no more orders on its markets."""
+def halt_partition(partition: int, reason: str, *, offset: int | None = None) -> None:
+    """Settle nothing more of `partition`, and take no more orders on its markets.
+
+    `offset`: only if the partition is still settled up to there.
+    """
     with transaction.atomic():
         running = Checkpoint.objects.filter(pk=partition, halted_reason="")
+        if offset is not None:
+            running = running.filter(offset=offset)
         if not running.update(halted_reason=reason[:500]):
             return
         for market in _markets_on(partition):

@@ -70,6 +70,7 @@ def watch() -> list[int]:
             partition,
             f"The results after offset {stall.offset} are missing, and making them again did not "
             "help. manage.py replay says which.",
+            offset=stall.offset,
         )
     return begun
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from balances import watchdog
+from balances.halts import halt_partition
 from balances.models import Checkpoint, LogEpoch
 from exchange.bridge_status import BridgeStatus
 from exchange.kafka import partition_for
@@ -87,3 +88,9 @@ def test_what_is_settled_or_has_just_come_is_left_alone(
     world.place(1, "buy", 1, "1.8")
     assert watchdog.watch() == []
     assert LogEpoch.objects.count() == 1
+
+
+def test_a_partition_that_has_moved_on_is_not_halted(world: World) -> None:
+    halt_partition(PARTITION, "too late", offset=41)
+    assert Checkpoint.objects.get(pk=PARTITION).halted_reason == ""
+    assert Market.objects.get(pk="ADA-USDT").state == "open"
