@@ -26,6 +26,7 @@ from tests.support import World
 SERVICES = ("all", "orders", "balances", "matching")
 PAGES = (
     "/orders", "/orders?limit=1", "/orders?limit=0", "/orders/999999999", "/balance/1", "/balance/99",
+    "/balance/1/ledger", "/balance/99/ledger", "/fills?user_id=1", "/transfers", "/orders/999999999/fills",
     "/markets", "/markets?limit=2", "/markets/ADA-USDT/book", "/markets/ADA-USDT/trades",
     "/markets/NO-SUCH/book", "/health/live", "/health/ready",
 )  # fmt: skip
@@ -75,7 +76,7 @@ def test_every_operation_is_in_the_schema_and_no_other() -> None:
     }
     assert documented == _operations()
     assert ("post", "/orders") in documented
-    assert len(documented) == 13
+    assert len(documented) == 18
 
 
 def test_every_operation_says_what_it_is() -> None:
@@ -93,6 +94,11 @@ def test_every_operation_says_what_it_is() -> None:
         ("get", "/orders/{order_id}", {"200", "401", "403", "404", "503"}),
         ("delete", "/orders/{order_id}", {"202", "401", "403", "404", "422", "503"}),
         ("get", "/balance/{user_id}", {"200", "401", "403", "404", "503"}),
+        ("get", "/balance/{user_id}/ledger", {"200", "400", "401", "403", "404", "503"}),
+        ("get", "/transfers", {"200", "400", "401", "403", "503"}),
+        ("post", "/transfers", {"200", "201", "400", "401", "403", "413", "415", "422", "503"}),
+        ("get", "/fills", {"200", "400", "401", "403", "503"}),
+        ("get", "/orders/{order_id}/fills", {"200", "400", "401", "403", "404", "503"}),
         ("get", "/api-keys", {"200", "400", "401", "403", "503"}),
         ("post", "/api-keys", {"201", "400", "401", "403", "413", "415", "422", "503"}),
         ("delete", "/api-keys/{api_key_id}", {"200", "401", "403", "404", "503"}),
@@ -168,7 +174,13 @@ def test_the_schema_says_what_an_order_has_to_name(
     assert (answer.status_code != 400) == fits
 
 
-@pytest.mark.parametrize("path", ["/orders", "/api-keys", "/markets", "/markets/{symbol}/trades"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/orders", "/api-keys", "/markets", "/markets/{symbol}/trades", "/balance/{user_id}/ledger",
+        "/fills", "/orders/{order_id}/fills", "/transfers",
+    ],
+)  # fmt: skip
 def test_the_schema_says_how_long_a_page_may_be(path: str) -> None:
     parameters = {
         parameter["name"]: parameter["schema"]
