@@ -18,8 +18,8 @@ from balances.models import LedgerEntry
 from exchange.access.requester import may_touch
 from exchange.api.csv_stream import (
     CsvRenderer,
+    answer_in_json,
     csv_response,
-    refuse_in_json,
     safe_text,
     wants_csv,
 )
@@ -104,9 +104,12 @@ class LedgerView(GenericAPIView[LedgerEntry]):
         page = self.paginate_queryset(cast(Any, found))
         return self.get_paginated_response(LedgerEntryOutput(page, many=True).data)
 
-    def handle_exception(self, exc: Exception) -> Response:
-        refuse_in_json(self.request)
-        return super().handle_exception(exc)
+    def finalize_response(
+        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
+    ) -> HttpResponseBase:
+        if isinstance(response, Response):
+            answer_in_json(request)
+        return super().finalize_response(request, response, *args, **kwargs)
 
 
 def _cells(entry: Any) -> list[str]:

@@ -40,22 +40,22 @@ class Rows(Protocol):
 
 
 class CsvRenderer(BaseRenderer):
-    """Lets a client ask for CSV. The view streams it: only a refusal would come here."""
+    """Lets a client ask for CSV. The view streams it, and answers all else in JSON."""
 
     media_type = "text/csv"
     format = "csv"
     charset = "utf-8"
 
     def render(self, data: Any, *_: Any, **__: Any) -> bytes:
-        raise AssertionError(f"CSV is streamed, and a refusal is JSON: {data}")
+        raise AssertionError(f"CSV is streamed, and this is no stream: {data}")
 
 
 def wants_csv(request: Request) -> bool:
     return getattr(getattr(request, "accepted_renderer", None), "format", "") == CsvRenderer.format
 
 
-def refuse_in_json(request: Request) -> None:
-    """A refusal has the same body everywhere, also where CSV was asked for."""
+def answer_in_json(request: Request) -> None:
+    """What is no list (a refusal, the answer to OPTIONS) is JSON, also where CSV was asked for."""
     if wants_csv(request):
         request.accepted_renderer = JSONRenderer()
         request.accepted_media_type = JSONRenderer.media_type

@@ -58,13 +58,16 @@ class NamesField(serializers.Field[list[str], Any, list[str], Any]):
 
 def names_field(names: list[str], help_text: str) -> NamesField:
     """Return an optional `NamesField` that the schema shows as an array of `names`."""
-    shown = {"type": "array", "items": {"type": "string", "enum": names}}
-    field: NamesField = extend_schema_field(shown)(NamesField)(
+
+    @extend_schema_field({"type": "array", "items": {"type": "string", "enum": names}})
+    class Field(NamesField):
+        """A class of its own: the schema is remembered with the class."""
+
+    return Field(
         names,
         required=False,
         help_text=f"{help_text} Several: given more than once, or with commas between them.",
     )
-    return field
 
 
 class PeriodFilter(serializers.Serializer[Any]):

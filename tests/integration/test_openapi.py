@@ -17,9 +17,11 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.views.generic import View
 from drf_spectacular.generators import SchemaGenerator
 
+from balances.models import Transfer
 from exchange.access import signatures
 from exchange.api import schema_view
 from exchange.api.schema_view import SchemaView
+from orders.models import Order
 from tests.api import ApiClient, openapi
 from tests.support import World
 
@@ -188,6 +190,16 @@ def test_the_schema_says_how_long_a_page_may_be(path: str) -> None:
     }
     assert parameters["limit"] == {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
     assert parameters["cursor"] == {"type": "string", "minLength": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [("/orders", Order.Status.values), ("/transfers", Transfer.Status.values)],
+)
+def test_the_schema_names_the_statuses_of_each_list(path: str, names: list[str]) -> None:
+    parameters = openapi()["paths"][path]["get"]["parameters"]
+    (status,) = (one["schema"] for one in parameters if one["name"] == "status")
+    assert status == {"type": "array", "items": {"type": "string", "enum": names}}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -130,6 +130,15 @@ def test_what_makes_no_sense_is_refused_in_json(
     assert refusal(response) == (400, code, field)
 
 
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "HEAD"])
+def test_other_methods_answer_too_where_csv_is_asked_for(
+    exchange_world: World, api: ApiClient, method: str
+) -> None:
+    response = api.generic(method, f"{LEDGER}?format=csv")
+    assert response.status_code == {"PUT": 405}.get(method, 200)
+    response.close()
+
+
 @pytest.mark.parametrize("form", ["", "?format=csv"])
 def test_nobody_has_no_ledger(exchange_world: World, api: ApiClient, form: str) -> None:
     assert refusal(api.get(f"/balance/99/ledger{form}")) == (404, "unknown_user", "user_id")
