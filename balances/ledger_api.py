@@ -104,9 +104,7 @@ class LedgerView(GenericAPIView[LedgerEntry]):
         page = self.paginate_queryset(cast(Any, found))
         return self.get_paginated_response(LedgerEntryOutput(page, many=True).data)
 
-    def finalize_response(
-        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         if isinstance(response, Response):
             answer_in_json(request)
         return super().finalize_response(request, response, *args, **kwargs)
