@@ -33,7 +33,7 @@ def settle_trades(records: Sequence[LogRecord]) -> int:
             has begun, or the partition is halted. Call again.
     """
     count = 0
-    for results in _slices(_decode(records)):
+    for results in slices(_decode(records)):
         try:
             settled = settle(results)
         except SequenceError as error:
@@ -44,14 +44,14 @@ def settle_trades(records: Sequence[LogRecord]) -> int:
     return count
 
 
-def _slices(results: list[Result]) -> Iterator[list[Result]]:
+def slices(results: list[Result], max_trades: int = MAX_TRADES) -> Iterator[list[Result]]:
     """Cut a batch so that no transaction comes near the time limit: by trades, in order."""
     part: list[Result] = []
     trades = 0
     for result in results:
         part.append(result)
         trades += len(result.event.trades) if isinstance(result.event, Execution) else 0
-        if trades >= MAX_TRADES:
+        if trades >= max_trades:
             yield part
             part, trades = [], 0
     if part:
