@@ -8,6 +8,7 @@ from celery import shared_task
 from balances import checkpoints, halts, trust, watchdog
 from balances.cache import CacheUnreachableError
 from balances.settle import Result, SequenceError, Settled, settle
+from exchange.detail_log import DetailBudget
 from exchange.kafka import (
     TRADE_EVENTS,
     Log,
@@ -19,6 +20,8 @@ from exchange.kafka import (
 from exchange.records import Execution, RecordError, decode_trade_event
 
 logger = structlog.get_logger(__name__)
+
+_details = DetailBudget()
 
 MAX_TRADES = 5_000
 """Trades settled in one transaction; a single result with more is settled whole all the same."""
@@ -59,6 +62,11 @@ def slices(results: list[Result], max_trades: int = MAX_TRADES) -> Iterator[list
 
 
 def _log(settled: Settled) -> None:
+    """Tell what was settled: each order, or only how many if they are many."""
+    if not _details.allows(len(settled.executions)):
+        trades = sum(len(execution.trades) for execution in settled.executions)
+        logger.info("batch_settled", orders=len(settled.executions), trades=trades)
+        return
     for execution in settled.executions:
         logger.info(
             "order_settled", order_id=execution.order_id, market=execution.market,

@@ -4,8 +4,10 @@ from collections.abc import Collection
 from decimal import Decimal
 from typing import NamedTuple
 
+from django.db import connection
 from django.db.models import F, QuerySet, Sum
 
+from exchange.arrays import array
 from exchange.records import SideName
 from orders.models import LIVE_STATUSES, Market, Order
 
@@ -30,10 +32,13 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
     """Return the facts of those of `order_ids` that exist, in one query."""
     if not order_ids:
         return {}
-    rows = Order.objects.filter(pk__in=order_ids).values_list(
-        "pk", "user_id", "market_id", "side", "price", "quantity", "epoch", "offset"
-    )
-    return {row[0]: OrderFacts._make(row) for row in rows}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT id, user_id, market_id, side, price, quantity, epoch, "offset"'
+            " FROM orders_order WHERE id = ANY(%s::bigint[])",
+            [array(order_ids)],
+        )
+        return {row[0]: OrderFacts._make(row) for row in cursor.fetchall()}
 
 
 def list_orders(
