@@ -32,6 +32,9 @@ FORGET_EVERY = 20_000
 """Events after which the engine forgets the order ids that Postgres knows by now."""
 MAX_UNSETTLED = 200_000
 """New orders that an engine may be ahead of the settlement; it remembers each of them."""
+LINGER_MS = 100
+"""How long the client gathers records of a piece before it wakes its sender. Nothing waits for it:
+the end of a piece sends what is there."""
 PIECE_BYTES = 8 * 1024 * 1024
 """How much is published at once, unless one result is larger: what a slow broker takes in time."""
 
@@ -48,7 +51,7 @@ class MatchingHost:
 
     def __init__(self, publisher: Publisher | None = None) -> None:
         self._hosted: dict[int, _Hosted] = {}
-        self._publisher = publisher or Publisher()
+        self._publisher = publisher or Publisher(linger_ms=LINGER_MS)
         self._details = DetailBudget()
         self.epoch: int | None = None
         """The epoch that every engine here belongs to; None before the first `begin`."""

@@ -10,6 +10,9 @@ from kafka.errors import KafkaError
 from exchange.kafka.names import MAX_RECORD_BYTES, OutgoingRecord, connection_settings, topic_name
 
 CLOSE_SECONDS = 5.0
+BATCH_BYTES = 512 * 1024
+"""What the client gathers for a partition before it calls its sender for each further record: at
+its usual 16 KiB that call is half of what publishing many records costs."""
 
 
 class Publisher:
@@ -97,6 +100,7 @@ class Publisher:
                     max_block_ms=2_000,
                     max_request_size=MAX_RECORD_BYTES,
                     linger_ms=self._linger_ms,
+                    batch_size=BATCH_BYTES,
                     allow_auto_create_topics=False,
                 )
             return self._client
