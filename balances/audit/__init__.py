@@ -8,6 +8,7 @@
     runner      all checks on one snapshot of Postgres
     cached      the Redis cache against Postgres
     report      the outcome for people and for programs
+    last        a note of the last outcome, for the metrics
 
 It only reads. It must never repair, lock or wait for anything that the exchange needs.
 """
