@@ -43,7 +43,7 @@ def _add_bridge() -> None:
     from exchange.bridge import KafkaBridge
 
     app.user_options["worker"].add(
-        click.Option(["--bridge"], help="Feed this worker from Kafka: matching or trades.")
+        click.Option(["--bridge"], help="Feed this worker: matching, trades or market-data.")
     )
     app.steps["worker"].add(KafkaBridge)
 

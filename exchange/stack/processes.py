@@ -22,7 +22,8 @@ METRICS_PORTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
         "matching": (5104,),
         "matching-worker": (5105,),
         "trades-worker": (5106,),
-        "beat": (5107,),
+        "market-data-worker": (5107,),
+        "beat": (5108,),
     }
 )
 """Where each process of the operating system says what it has counted."""
@@ -95,10 +96,11 @@ def _web(service: str, *, port: int, bind: str) -> Process:
     )
 
 
-def _workers() -> tuple[Process, Process]:
+def _workers() -> tuple[Process, ...]:
     return (
         _worker("matching", "--pool", "solo", "-Q", "matching"),
         _worker("trades", "--pool", "threads", "--concurrency", "2", "-Q", "periodic"),
+        _worker("market-data", "--pool", "solo", "-Q", "market-data"),
     )
 
 
