@@ -42,6 +42,9 @@ def _families() -> dict[str, GaugeMetricFamily]:
         "limit": GaugeMetricFamily(
             "exchange_orders_pending_limit", "With so many pending, new orders are refused"
         ),
+        "unfolded": GaugeMetricFamily(
+            "exchange_candles_behind_trades", "Settled trades that are not in the candles yet"
+        ),
         "halted": GaugeMetricFamily(
             "exchange_halted",
             "What is halted: markets that take no orders, those of them whose results are not "
@@ -76,9 +79,11 @@ def _is_known(
 
 def _look_at_postgres(families: dict[str, GaugeMetricFamily]) -> None:
     from balances.selectors import count_halts
+    from matching.market_data.selectors import count_unfolded
     from orders.backlog import count_pending
 
-    pending, halts = count_pending(), count_halts()
+    pending, halts, unfolded = count_pending(), count_halts(), count_unfolded()
+    families["unfolded"].add_metric([], unfolded)
     families["pending"].add_metric([], pending)
     families["limit"].add_metric([], settings.ORDERS_MAX_PENDING)
     for what, count in halts.items():

@@ -87,6 +87,20 @@ def get_ticker(*, market: str, now: datetime) -> Ticker:
     return _ticker(datetime.fromtimestamp(since, UTC), row)
 
 
+def count_unfolded() -> int:
+    """Return how many settled trades are not in the candles yet."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT coalesce(sum(coalesce(t.trade_id, 0) - coalesce(p.last_trade_id, 0)), 0)"
+            " FROM orders_market m LEFT JOIN matching_candleprogress p ON p.market_id = m.symbol"
+            " LEFT JOIN LATERAL (SELECT trade_id FROM balances_trade"
+            "  WHERE market_id = m.symbol ORDER BY trade_id DESC LIMIT 1) t ON true"
+        )
+        row = cursor.fetchone()
+    assert row is not None
+    return int(row[0])
+
+
 def _ticker(since: datetime, row: Iterable[Any] | None) -> Ticker:
     if row is None:
         return Ticker(since, 0, None, None, None, None, Decimal(0), Decimal(0), 0)

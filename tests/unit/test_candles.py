@@ -116,7 +116,7 @@ def test_a_gap_is_flat_at_the_price_before_it(seconds: int, trades: list[TradeFa
             assert previous is not None
             prices = {candle.open, candle.high, candle.low, candle.close}
             assert prices == {previous.close}
-            assert (candle.volume, candle.quote_volume, candle.trades) == (0, 0, 0)
+            assert candle.volume == candle.quote_volume == candle.trades == 0
         previous = candle
 
 

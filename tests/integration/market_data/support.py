@@ -11,7 +11,7 @@ from matching.market_data.candles import INTERVALS, Candle, TradeFacts, candles_
 from matching.market_data.follower import Follower
 from matching.models import Candle as CandleRow
 from matching.models import CandleProgress
-from tests.support import World
+from tests.support import World, differences
 
 ADA = "ADA-USDT"
 BEGIN = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -43,6 +43,7 @@ def assert_candles_agree(*markets: str) -> None:
         assert stored_candles(market) == expected
         reached = CandleProgress.objects.filter(pk=market).values_list("last_trade_id", flat=True)
         assert list(reached) == ([trades[-1].trade_id] if trades else list(reached))
+    assert [line for line in differences() if line.startswith("candles")] == []
 
 
 def trade(world: World, count: int = 1, *, market: str = ADA, price: str = "1.9") -> None:

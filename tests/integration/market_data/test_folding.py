@@ -157,7 +157,7 @@ def test_after_a_restored_backup_candles_and_trades_belong_together(
         move_trades([restored[0]], restored[1])
     begin_feed()
     assert_candles_agree()
-    Trade.objects.create(**later_trade(backup[Trade][-1]))  # the same number, another trade
+    Trade.objects.create(**later_trade(backup[Trade][0]))  # the same number, another trade
     begin_feed()
     assert_candles_agree()
 

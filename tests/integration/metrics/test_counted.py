@@ -16,6 +16,7 @@ from exchange.bridge_status import bridge_reports
 from exchange.celery import app
 from exchange.embedded.server import wait_until
 from exchange.metrics.state import ExchangeState
+from matching.market_data.folding import fold
 from orders.models import Market
 from orders.services import MarketHaltedError
 from tests.support import World, trust_cache
@@ -132,9 +133,19 @@ def test_the_state_says_what_waits_and_what_is_halted(exchange_world: World) -> 
     found = state()
     assert found["exchange_orders_pending",] == 1
     assert found["exchange_orders_pending_limit",] == 100_000
+    assert found["exchange_candles_behind_trades",] == 0
     assert found["exchange_halted", "market"] == 1
     assert found["exchange_halted", "settlement_of_market"] == 0
     assert found["exchange_state_known", "postgres"] == 1
+
+
+def test_the_state_says_how_far_the_candles_are_behind(exchange_world: World) -> None:
+    exchange_world.place(1, "buy", 1, "1.9")
+    exchange_world.place(2, "sell", 1, "1.9")
+    exchange_world.pump()
+    assert state()["exchange_candles_behind_trades",] == 1
+    fold({"ADA-USDT"})
+    assert state()["exchange_candles_behind_trades",] == 0
 
 
 def test_the_state_has_the_last_whole_audit(exchange_world: World) -> None:
