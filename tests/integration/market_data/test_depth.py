@@ -11,6 +11,7 @@ from exchange.money import format_amount
 from matching.market_data import depth as depth_module
 from matching.market_data.depth import get_depth
 from orders.models import Market, Order
+from orders.selectors import Level
 from tests.api import ApiClient, refusal
 from tests.integration.market_data.support import ADA, answer
 from tests.integration.pipeline.test_recovery import random_flow
@@ -30,7 +31,11 @@ def engine_book(world: World, market: Market) -> tuple[int, Side, Side]:
 
 def shown(market: Market, step: Decimal | None = None, levels: int = 500) -> tuple[Any, Side, Side]:
     depth = get_depth(market=market, levels=levels, step=step)
-    return depth.sequence, [tuple(x) for x in depth.bids], [tuple(x) for x in depth.asks]
+    return (
+        depth.sequence,
+        [(x.price, x.quantity) for x in depth.bids],
+        [(x.price, x.quantity) for x in depth.asks],
+    )
 
 
 def aggregated(side: Side, step: Decimal, *, up: bool) -> Side:
@@ -66,7 +71,7 @@ def test_what_is_matched_and_not_settled_is_not_in_the_book(exchange_world: Worl
     exchange_world.match()
     assert shown(market)[1:] == ([], [])
     exchange_world.settle()
-    assert shown(market)[1:] == ([(Decimal("1.9"), 1)], [])
+    assert shown(market)[1:] == ([(Decimal("1.9"), Decimal(1))], [])
 
 
 def test_a_book_is_read_again_only_when_something_was_settled(
@@ -83,7 +88,7 @@ def test_a_book_is_read_again_only_when_something_was_settled(
     exchange_world.place(1, "buy", 1, "1.9")
     exchange_world.pump()
     with django_assert_num_queries(2):
-        assert get_depth(market=market, levels=50).bids == ((Decimal("1.9"), 2),)
+        assert get_depth(market=market, levels=50).bids == (Level(Decimal("1.9"), Decimal(2)),)
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

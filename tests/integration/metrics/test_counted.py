@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from celery.schedules import schedule
 from django.core.management import CommandError, call_command
 from django.db import connection
 from prometheus_client import REGISTRY, CollectorRegistry
@@ -121,7 +122,7 @@ def test_a_bridge_counts_its_batches_and_shows_its_lag(
 
 def test_beat_counts_what_it_sends(exchange_world: World) -> None:
     scheduler = BoundedScheduler(app=app, lazy=True)
-    entry = scheduler.Entry(name="x", task="balances.watch", schedule=1.0, app=app)
+    entry = scheduler.Entry(name="x", task="balances.watch", schedule=schedule(1.0), app=app)
     sent = growth("exchange_beat_tasks_total", task="balances.watch", result="sent")
     scheduler.apply_entry(entry)
     assert sent() == 1
