@@ -17,6 +17,7 @@ from exchange.kafka import (
     Publisher,
     dead_letter,
 )
+from exchange.metrics import count_settled
 from exchange.records import Execution, RecordError, decode_trade_event
 
 logger = structlog.get_logger(__name__)
@@ -43,6 +44,10 @@ def settle_trades(records: Sequence[LogRecord]) -> int:
             _face_gap(error)
             raise
         _log(settled)
+        count_settled(
+            (execution.status for execution in settled.executions),
+            trades=sum(len(execution.trades) for execution in settled.executions),
+        )
         count += len(settled.executions)
     return count
 

@@ -5,11 +5,11 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from django.db import connection
-from django.db.models import F, QuerySet, Sum
+from django.db.models import QuerySet
 
 from exchange.arrays import array
 from exchange.records import SideName
-from orders.models import LIVE_STATUSES, Market, Order
+from orders.models import Market, Order
 
 
 class OrderFacts(NamedTuple):
@@ -65,18 +65,6 @@ class Level(NamedTuple):
 
     price: Decimal
     quantity: Decimal
-
-
-def book_side(*, market: str, side: str, limit: int) -> list[Level]:
-    """Return the best `limit` price levels of one side, the best first, as settled so far."""
-    best_first = "-price" if side == Order.Side.BUY else "price"
-    rows = (
-        Order.objects.filter(market_id=market, side=side, status__in=LIVE_STATUSES)
-        .values("price")
-        .annotate(remaining=Sum(F("quantity") - F("filled_quantity")))
-        .order_by(best_first)[:limit]
-    )
-    return [Level(row["price"], row["remaining"]) for row in rows]
 
 
 def get_order(*, order_id: int, user_id: int | None = None) -> Order | None:

@@ -4,14 +4,17 @@
     money       balances and the ledger
     orders      orders, their fills and holds
     trades      trades
+    candles     candles
     log         checkpoints, places on the log, halts
     runner      all checks on one snapshot of Postgres
     cached      the Redis cache against Postgres
     report      the outcome for people and for programs
+    last        a note of the last outcome, for the metrics
 
 It only reads. It must never repair, lock or wait for anything that the exchange needs.
 """
 
+from balances.audit.candles import CANDLE_CHECKS
 from balances.audit.check import FIRST_ROWS, Check, Outcome, parameters, run_check
 from balances.audit.log import LOG_CHECKS
 from balances.audit.money import MONEY_CHECKS
@@ -19,7 +22,8 @@ from balances.audit.orders import ORDER_CHECKS
 from balances.audit.trades import TRADE_CHECKS
 
 CHECKS: dict[str, Check] = {
-    check.name: check for check in (*MONEY_CHECKS, *ORDER_CHECKS, *TRADE_CHECKS, *LOG_CHECKS)
+    check.name: check
+    for check in (*MONEY_CHECKS, *ORDER_CHECKS, *TRADE_CHECKS, *CANDLE_CHECKS, *LOG_CHECKS)
 }
 """Every check on Postgres by its name, in the order in which they are shown."""
 

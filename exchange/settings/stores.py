@@ -73,6 +73,7 @@ KAFKA_TOPIC_PREFIX = env.str("KAFKA_TOPIC_PREFIX", default="")
 KAFKA_BRIDGES = {
     "matching": "matching.bridge.MatchingFeed",
     "trades": "balances.bridge.TradesFeed",
+    "market-data": "matching.market_data.bridge.MarketDataFeed",
 }
 """What `celery worker --bridge NAME` feeds: the class that says from where, and to which task."""
 KAFKA_RELAY_TIMEOUT_MS = env.int("KAFKA_RELAY_TIMEOUT_MS", default=10_000)
