@@ -157,9 +157,13 @@ class Bridge:
         def alive() -> None:
             if due.is_due():
                 self._status.report("recovering", partitions=sorted(partitions))
+                consumer.keep_alive()
 
         alive()
-        consumer.start_at(self._feed.begin(partitions, alive))
+        begins = self._feed.begin(partitions, alive)
+        if consumer.is_rebalanced():
+            return  # meanwhile; the next poll says so, and it begins with what it has then
+        consumer.start_at(begins)
         self._status.report("running", partitions=sorted(partitions))
         logger.info("partitions_assigned", partitions=sorted(partitions), topic=self._feed.topic)
 

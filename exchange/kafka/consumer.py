@@ -52,7 +52,7 @@ class GroupConsumer:
             allow_auto_create_topics=False,
             session_timeout_ms=settings.KAFKA_SESSION_TIMEOUT_MS,
             heartbeat_interval_ms=settings.KAFKA_SESSION_TIMEOUT_MS // 4,
-            max_poll_interval_ms=1_800_000,  # a recovery of millions of orders is one long step
+            max_poll_interval_ms=settings.KAFKA_MAX_POLL_INTERVAL_MS,
             max_poll_records=settings.KAFKA_MAX_BATCH,
             fetch_max_wait_ms=settings.KAFKA_FETCH_MAX_WAIT_MS,
         )
@@ -127,7 +127,7 @@ class GroupConsumer:
         self._consumer.commit_async()
 
     def keep_alive(self) -> None:
-        """Stay in the group without reading: for the time of a retry."""
+        """Stay in the group without reading: for the time of a retry, or of another long step."""
         self._consumer.pause(*self._consumer.assignment())
         try:
             self._consumer.poll(timeout_ms=0)
