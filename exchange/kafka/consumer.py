@@ -7,7 +7,8 @@ from django.conf import settings
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
-from exchange.kafka.names import LogRecord, connection_settings, group_name, topic_name
+from exchange.kafka.connect import connect
+from exchange.kafka.names import LogRecord, group_name, topic_name
 
 ANSWER_MS = 5_000
 """The longest wait for an answer about offsets. Without a limit a member that the group has thrown
@@ -44,8 +45,8 @@ class GroupConsumer:
         self._topic = topic_name(topic)
         self._rebalances = _Rebalances()
         self._seen_generation = 0
-        self._consumer = KafkaConsumer(
-            **connection_settings(),
+        self._consumer = connect(
+            KafkaConsumer,
             group_id=group_name(group),
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -7,7 +7,8 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from exchange.kafka.names import MAX_RECORD_BYTES, OutgoingRecord, connection_settings, topic_name
+from exchange.kafka.connect import connect
+from exchange.kafka.names import MAX_RECORD_BYTES, OutgoingRecord, topic_name
 
 CLOSE_SECONDS = 5.0
 BATCH_BYTES = 512 * 1024
@@ -91,8 +92,8 @@ class Publisher:
     def _connected(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = KafkaProducer(
-                    **connection_settings(),
+                self._client = connect(
+                    KafkaProducer,
                     acks="all",
                     enable_idempotence=True,
                     max_in_flight_requests_per_connection=1,
