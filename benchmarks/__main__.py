@@ -67,7 +67,6 @@ def _measure(part: str, options: argparse.Namespace) -> list[Figure]:
     return measure(
         Options(
             kafka=options.kafka, scale=options.scale, workers=options.workers,
-            plots=options.plots,
         )
     )  # fmt: skip
 
@@ -80,8 +79,6 @@ def _in_own_process(part: str, options: argparse.Namespace) -> list[Figure]:
             "--kafka", options.kafka, "--scale", str(options.scale),
             "--workers", str(options.workers),
         ]  # fmt: skip
-        if options.plots is not None:
-            argv += ["--plots", str(options.plots)]
         subprocess.run(argv, check=True)
         return read_json(found)
 
@@ -108,7 +105,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, help="write every run's figures there")
     parser.add_argument("--markdown", type=Path, help="write the table there")
-    parser.add_argument("--plots", type=Path, help="write pictures into this folder")
     parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.parts = options.parts or list(PARTS)
