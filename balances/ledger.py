@@ -13,6 +13,7 @@ from django.db import connection
 
 from balances.cache import CachedBalance
 from balances.locks import BalanceKey, Delta, add_to_balances
+from exchange.arrays import columns
 
 ZERO = Decimal(0)
 
@@ -75,5 +76,5 @@ def _write_entries(
             " SELECT *, now() FROM unnest(%s::bigint[], %s::varchar[], %s::varchar[],"
             " %s::numeric[], %s::numeric[], %s::bigint[], %s::bigint[], %s::bigint[],"
             " %s::varchar[], %s::bigint[], %s::numeric[], %s::numeric[])",
-            [list(column) for column in zip(*rows, strict=True)],
+            columns(rows),
         )

@@ -5,13 +5,14 @@ takes them through here, so no two transactions can wait for each other in a cir
 transfer is locked before its balance (`balances.transfers`).
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import connection
 
 from balances.cache import CachedBalance
+from exchange.arrays import columns
 
 
 class Delta(NamedTuple):
@@ -52,7 +53,7 @@ def lock_balances(keys: Collection[BalanceKey]) -> None:
     out of it.
     """
     ordered = sorted(keys)
-    columns: list[Any] = [[key[0] for key in ordered], [key[1] for key in ordered]]
+    named = columns(ordered)
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO balances_balance (user_id, asset_id, available, held, version)"
@@ -61,7 +62,7 @@ def lock_balances(keys: Collection[BalanceKey]) -> None:
             " WHERE NOT EXISTS (SELECT 1 FROM balances_balance b"
             " WHERE b.user_id = k.user_id AND b.asset_id = k.asset_id)"
             " ORDER BY user_id, asset_id ON CONFLICT DO NOTHING",
-            columns,
+            named,
         )
         cursor.execute(
             "SELECT count(*) FROM ("
@@ -69,7 +70,7 @@ def lock_balances(keys: Collection[BalanceKey]) -> None:
             " JOIN unnest(%s::bigint[], %s::varchar[]) AS k(user_id, asset_id)"
             " USING (user_id, asset_id)"
             " ORDER BY b.user_id, b.asset_id FOR UPDATE OF b) AS locked",
-            columns,
+            named,
         )
         row = cursor.fetchone()
     assert row is not None
@@ -91,7 +92,7 @@ def add_to_balances(deltas: dict[BalanceKey, Delta]) -> list[CachedBalance]:
             " AS d(user_id, asset_id, available, held)"
             " WHERE b.user_id = d.user_id AND b.asset_id = d.asset_id"
             " RETURNING b.user_id, b.asset_id, b.available, b.held, b.version",
-            _columns((*key, *delta) for key, delta in deltas.items()),
+            columns((*key, *delta) for key, delta in deltas.items()),
         )
         changed = [CachedBalance(*row) for row in cursor.fetchall()]
     assert len(changed) == len(deltas), "a locked balance was not there to be changed"
@@ -112,7 +113,3 @@ def balance_and_ledger(key: BalanceKey) -> tuple[Delta, Delta]:
         row = cursor.fetchone()
     assert row is not None, "a locked balance is not there"
     return Delta(*row[:2]), Delta(*row[2:])
-
-
-def _columns(rows: Iterable[tuple[object, ...]]) -> list[list[object]]:
-    return [list(column) for column in zip(*rows, strict=True)]

@@ -7,7 +7,9 @@ from django.db.models import QuerySet
 
 from balances import cache, trust
 from balances.cache import CachedBalance
-from balances.models import Balance, Trade
+from balances.models import Balance, Checkpoint, MarketHalt, Trade
+from exchange.metrics import BALANCE_READS
+from orders.models import Market
 
 
 class UserBalances(NamedTuple):
@@ -20,6 +22,7 @@ class UserBalances(NamedTuple):
 def get_balances(*, user_id: int) -> UserBalances | None:
     """Return a user's committed balances by asset, or None if there is no such user."""
     answer = cache.read(user_id)
+    BALANCE_READS.labels(answer.state).inc()
     if answer.state == "hit":
         return UserBalances(tuple(sorted(answer.balances)), "cache")
     # Asked before the balances are read: what is vouched for must not be older than the question.
@@ -45,3 +48,12 @@ def _stored_balances(user_id: int) -> tuple[CachedBalance, ...]:
 def list_trades(*, market: str) -> QuerySet[Trade]:
     """Return the settled trades of a market, the newest first."""
     return Trade.objects.filter(market_id=market).order_by("-trade_id")
+
+
+def count_halts() -> dict[str, int]:
+    """Return how many markets take no orders, are not settled, and how many partitions are not."""
+    return {
+        "market": Market.objects.filter(state=Market.State.HALTED).count(),
+        "settlement_of_market": MarketHalt.objects.count(),
+        "partition": Checkpoint.objects.exclude(halted_reason="").count(),
+    }

@@ -20,6 +20,7 @@ from balances.ledger import apply_movements
 from balances.locks import CheckpointRow, lock_checkpoints
 from balances.models import MarketHalt
 from balances.settlement import OrderChange, TradeRow, plan
+from exchange.arrays import columns
 from exchange.records import Execution, TradeEvent
 
 logger = structlog.get_logger(__name__)
@@ -156,19 +157,16 @@ def _apply(executions: Sequence[Execution]) -> list[CachedBalance]:
 
 def _update_orders(changes: Sequence[OrderChange]) -> None:
     """Move the orders on; each must exist in just the state that its results imply."""
-    columns = zip(
-        *(
-            (
-                change.order_id, change.market, change.user_id, change.side, change.event_epoch,
-                change.is_new, change.epoch, change.offset, change.filled_quantity,
-                change.filled_quote, change.finished_as, change.reason, change.canceled_quantity,
-            )
-            for change in changes
-        ),
-        strict=True,
+    rows = (
+        (
+            change.order_id, change.market, change.user_id, change.side, change.event_epoch,
+            change.is_new, change.epoch, change.offset, change.filled_quantity,
+            change.filled_quote, change.finished_as, change.reason, change.canceled_quantity,
+        )
+        for change in changes
     )  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_UPDATE_ORDERS, [list(column) for column in columns])
+        cursor.execute(_UPDATE_ORDERS, columns(rows))
         if cursor.rowcount != len(changes):
             raise ViolationError(
                 f"{len(changes) - cursor.rowcount} of the orders "
@@ -218,15 +216,17 @@ def _insert_trades(trades: Sequence[TradeRow]) -> None:
             " SELECT *, now() FROM unnest(%s::varchar[], %s::bigint[], %s::numeric[],"
             " %s::numeric[], %s::varchar[], %s::bigint[], %s::bigint[], %s::bigint[],"
             " %s::bigint[])",
-            [list(column) for column in zip(*trades, strict=True)],
+            columns(trades),
         )
 
 
 def _move_checkpoints(reached: dict[int, int]) -> None:
+    if not reached:
+        return
     with connection.cursor() as cursor:
         cursor.execute(
             'UPDATE balances_checkpoint c SET "offset" = d."offset", updated_at = now()'
             ' FROM unnest(%s::int[], %s::bigint[]) AS d(partition, "offset")'
             " WHERE c.partition = d.partition",
-            [list(reached), list(reached.values())],
+            columns(reached.items()),
         )

@@ -8,6 +8,7 @@ from celery import shared_task
 from balances import checkpoints, halts, trust, watchdog
 from balances.cache import CacheUnreachableError
 from balances.settle import Result, SequenceError, Settled, settle
+from exchange.detail_log import DetailBudget
 from exchange.kafka import (
     TRADE_EVENTS,
     Log,
@@ -16,9 +17,12 @@ from exchange.kafka import (
     Publisher,
     dead_letter,
 )
+from exchange.metrics import count_settled
 from exchange.records import Execution, RecordError, decode_trade_event
 
 logger = structlog.get_logger(__name__)
+
+_details = DetailBudget()
 
 MAX_TRADES = 5_000
 """Trades settled in one transaction; a single result with more is settled whole all the same."""
@@ -33,25 +37,29 @@ def settle_trades(records: Sequence[LogRecord]) -> int:
             has begun, or the partition is halted. Call again.
     """
     count = 0
-    for results in _slices(_decode(records)):
+    for results in slices(_decode(records)):
         try:
             settled = settle(results)
         except SequenceError as error:
             _face_gap(error)
             raise
         _log(settled)
+        count_settled(
+            (execution.status for execution in settled.executions),
+            trades=sum(len(execution.trades) for execution in settled.executions),
+        )
         count += len(settled.executions)
     return count
 
 
-def _slices(results: list[Result]) -> Iterator[list[Result]]:
+def slices(results: list[Result], max_trades: int = MAX_TRADES) -> Iterator[list[Result]]:
     """Cut a batch so that no transaction comes near the time limit: by trades, in order."""
     part: list[Result] = []
     trades = 0
     for result in results:
         part.append(result)
         trades += len(result.event.trades) if isinstance(result.event, Execution) else 0
-        if trades >= MAX_TRADES:
+        if trades >= max_trades:
             yield part
             part, trades = [], 0
     if part:
@@ -59,6 +67,11 @@ def _slices(results: list[Result]) -> Iterator[list[Result]]:
 
 
 def _log(settled: Settled) -> None:
+    """Tell what was settled: each order, or only how many if they are many."""
+    if not _details.allows(len(settled.executions)):
+        trades = sum(len(execution.trades) for execution in settled.executions)
+        logger.info("batch_settled", orders=len(settled.executions), trades=trades)
+        return
     for execution in settled.executions:
         logger.info(
             "order_settled", order_id=execution.order_id, market=execution.market,

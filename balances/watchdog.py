@@ -92,10 +92,15 @@ def _stalls(
 
 
 def _read_to_the_end(reports: Iterable[BridgeReport]) -> set[int]:
-    """Return the partitions of which a fresh report of each bridge says: nothing left to read."""
+    """Return the partitions of which both bridges freshly report: nothing left to read.
+
+    Other bridges read results too, but nothing is settled by them.
+    """
     read: dict[str, set[int]] = {"matching": set(), "trades": set()}
     behind: set[int] = set()
     for report in reports:
+        if report.bridge not in read:
+            continue
         if report.is_stale or report.state != "running":
             behind.update(report.partitions)
             continue

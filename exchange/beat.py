@@ -10,6 +10,8 @@ import structlog
 from celery.beat import PersistentScheduler, ScheduleEntry
 from kombu import Producer
 
+from exchange.metrics import BEAT_TASKS
+
 logger = structlog.get_logger(__name__)
 
 MAX_WAITING = 100
@@ -26,8 +28,10 @@ class BoundedScheduler(PersistentScheduler):
                 "periodic_task_left_out", task=entry.task, waiting=waiting,
                 action="Does the trades worker run? It carries out the periodic tasks.",
             )  # fmt: skip
+            BEAT_TASKS.labels(entry.task, "left_out").inc()
             return
         super().apply_entry(entry, producer=producer)
+        BEAT_TASKS.labels(entry.task, "sent").inc()
 
     def _waiting(self) -> int:
         """Return the length of the queue; 0 when the broker is away: sending then says so."""

@@ -34,6 +34,7 @@ from exchange.kafka import (
     Rebalanced,
     TopicsMissingError,
 )
+from exchange.metrics import BridgeMetrics
 
 logger = structlog.get_logger(__name__)
 
@@ -81,6 +82,7 @@ class Bridge:
     def __init__(self, name: str) -> None:
         self._feed: Feed = import_string(settings.KAFKA_BRIDGES[name])()
         self._status = BridgeStatus(name)
+        self._metrics = BridgeMetrics(name)
         self._stopping = threading.Event()
         self._idle_checks = 0
         self._thread = threading.Thread(target=self._run, name=f"bridge-{name}", daemon=True)
@@ -155,9 +157,13 @@ class Bridge:
         def alive() -> None:
             if due.is_due():
                 self._status.report("recovering", partitions=sorted(partitions))
+                consumer.keep_alive()
 
         alive()
-        consumer.start_at(self._feed.begin(partitions, alive))
+        begins = self._feed.begin(partitions, alive)
+        if consumer.is_rebalanced():
+            return  # meanwhile; the next poll says so, and it begins with what it has then
+        consumer.start_at(begins)
         self._status.report("running", partitions=sorted(partitions))
         logger.info("partitions_assigned", partitions=sorted(partitions), topic=self._feed.topic)
 
@@ -176,9 +182,11 @@ class Bridge:
         """
         backoff = _Backoff(self._stopping)
         while True:
+            began = time.perf_counter()
             try:
                 self._feed.task.apply(args=(batch,), throw=True)
             except Exception as error:
+                self._metrics.batch_failed()
                 self._status.report("failing", error=repr(error))
                 logger.exception(
                     "batch_failed", records=len(batch), retry_in=backoff.seconds,
@@ -192,6 +200,7 @@ class Bridge:
                 if consumer.is_rebalanced():
                     raise Rebalanced from None  # who has the partitions now reads them again
             else:
+                self._metrics.batch_done(len(batch), time.perf_counter() - began)
                 return
 
     def _check(self, consumer: GroupConsumer, log: Log, identity: LogIdentity) -> None:
@@ -209,6 +218,7 @@ class Bridge:
                 raise LogChangedError(f"partition {partition} ends before {position}")
         # Where nothing has been fetched yet the end is not known, and nothing is said.
         lag = {number: ends[number] - at for number, at in positions.items() if number in ends}
+        self._metrics.lag(lag)
         if positions:
             self._idle_checks = 0
             self._status.report("running", partitions=sorted(positions), lag=lag)

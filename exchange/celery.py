@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from celery import Celery
-from celery.signals import setup_logging
+from celery.signals import beat_init, setup_logging, task_postrun, worker_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "exchange.settings")
 
@@ -23,11 +23,27 @@ def _keep_django_logging(**_: Any) -> None:
     """Stop Celery from putting its own handlers in place of the project's."""
 
 
+@worker_init.connect
+@beat_init.connect
+def _serve_metrics(**_: Any) -> None:
+    from exchange.metrics.server import serve
+
+    serve()
+
+
+@task_postrun.connect
+def _count_periodic_task(task: Any = None, state: str | None = None, **_: Any) -> None:
+    from exchange.metrics import PERIODIC_TASKS
+
+    if not task.request.is_eager:  # what a bridge runs, it counts itself
+        PERIODIC_TASKS.labels(task.name, (state or "unknown").lower()).inc()
+
+
 def _add_bridge() -> None:
     from exchange.bridge import KafkaBridge
 
     app.user_options["worker"].add(
-        click.Option(["--bridge"], help="Feed this worker from Kafka: matching or trades.")
+        click.Option(["--bridge"], help="Feed this worker: matching, trades or market-data.")
     )
     app.steps["worker"].add(KafkaBridge)
 

@@ -169,7 +169,8 @@ def _look() -> dict[str, Any]:
     running = {report.bridge for report in reports if report.state == "running"}
     missing = [name for name in settings.KAFKA_BRIDGES if name not in running]
     backlog = _backlog(dependencies["postgres"])
-    problems = [*_problems(dependencies, missing, reports), *_backlog_problems(backlog)]
+    needed = [name for name in missing if name not in NOT_NEEDED]
+    problems = [*_problems(dependencies, needed, reports), *_backlog_problems(backlog)]
     return {
         "status": "not_ready" if problems else "ready",
         "problems": problems,
@@ -199,8 +200,11 @@ _WITHOUT = {
     "kafka": "Orders are accepted and wait until it is back.",
     "matching": "Orders are accepted and wait to be matched.",
     "trades": "Orders are matched and wait to be settled.",
+    "market-data": "Candles and tickers stand still.",
 }
 """What follows from the absence of each part."""
+NOT_NEEDED = {"market-data"}
+"""Bridges without which orders are accepted, matched and settled all the same."""
 
 
 def _problems(

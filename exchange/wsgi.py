@@ -11,3 +11,7 @@ application = get_wsgi_application()
 from exchange.access.demo import warn_of_demo  # noqa: E402 - needs the apps, which are loaded now
 
 warn_of_demo()
+
+from exchange.metrics.server import serve  # noqa: E402
+
+serve()

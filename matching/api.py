@@ -15,10 +15,11 @@ from balances.models import Trade
 from balances.selectors import list_trades
 from exchange.access.schema import PUBLIC
 from exchange.api.errors import ErrorBody
-from exchange.api.fields import AmountField, WholeNumberField
+from exchange.api.fields import AmountField, AmountInputField, WholeNumberField
 from exchange.api.pagination import BySymbol, ByTradeId
+from matching.market_data.depth import get_depth
 from orders import selectors
-from orders.models import Market, Order
+from orders.models import Market
 from orders.services import UnknownMarketError
 
 
@@ -55,12 +56,28 @@ class BookQuery(serializers.Serializer[Any]):
     levels = WholeNumberField(
         min_value=1, max_value=500, default=50, help_text="Price levels per side."
     )
+    step = AmountInputField(
+        required=False,
+        help_text="Quote per base, a multiple of the tick size: what lies within one step is one "
+        "level, bids rounded down and asks up.",
+    )
+
+
+class SequenceOutput(serializers.Serializer[Any]):
+    """A place on the log of order events."""
+
+    epoch = serializers.IntegerField(help_text="The life of the log; later ones are higher.")
+    offset = serializers.IntegerField(help_text="-1: before the first event.")
 
 
 class BookOutput(serializers.Serializer[Any]):
     """Both sides, the best price first."""
 
     market = serializers.CharField()
+    sequence = SequenceOutput(
+        allow_null=True,
+        help_text="The last event of the market's partition that is in it; null before any.",
+    )
     bids = LevelOutput(many=True)
     asks = LevelOutput(many=True)
 
@@ -97,7 +114,7 @@ class MarketListView(GenericAPIView[Market]):
 
 _PLAIN_SYMBOL = re.compile(r"[A-Z0-9]{2,10}-[A-Z0-9]{2,10}")
 """Anything else is no market, and may be something that Postgres does not take (NUL)."""
-_SYMBOL = OpenApiParameter("symbol", str, OpenApiParameter.PATH, description="ADA-USDT")
+SYMBOL = OpenApiParameter("symbol", str, OpenApiParameter.PATH, description="ADA-USDT")
 
 
 class BookView(APIView):
@@ -107,20 +124,15 @@ class BookView(APIView):
 
     @extend_schema(
         summary="A market's order book",
-        parameters=[_SYMBOL, BookQuery],
+        parameters=[SYMBOL, BookQuery],
         responses={200: BookOutput, 400: ErrorBody, 404: ErrorBody, 503: ErrorBody, **PUBLIC},
         tags=["market data"],
     )
     def get(self, request: Request, symbol: str) -> Response:
         query = BookQuery(data=request.query_params.dict())
         query.is_valid(raise_exception=True)
-        _require_market(symbol)
-        levels = query.validated_data["levels"]
-        sides = {
-            name: selectors.book_side(market=symbol, side=side, limit=levels)
-            for name, side in (("bids", Order.Side.BUY), ("asks", Order.Side.SELL))
-        }
-        return Response(BookOutput({"market": symbol, **sides}).data)
+        depth = get_depth(market=require_market(symbol), **query.validated_data)
+        return Response(BookOutput({"market": symbol, **vars(depth)}).data)
 
 
 class TradeListView(GenericAPIView[Trade]):
@@ -133,7 +145,7 @@ class TradeListView(GenericAPIView[Trade]):
 
     @extend_schema(
         summary="A market's trades",
-        parameters=[_SYMBOL],
+        parameters=[SYMBOL],
         responses={
             200: TradeOutput(many=True),
             400: ErrorBody,
@@ -144,12 +156,20 @@ class TradeListView(GenericAPIView[Trade]):
         tags=["market data"],
     )
     def get(self, request: Request, symbol: str) -> Response:  # noqa: ARG002
-        _require_market(symbol)
+        require_market(symbol)
         page = self.paginate_queryset(list_trades(market=symbol))
         return self.get_paginated_response(TradeOutput(page, many=True).data)
 
 
-def _require_market(symbol: str) -> None:
-    known = selectors.list_markets().filter(pk=symbol)
-    if not _PLAIN_SYMBOL.fullmatch(symbol) or not known.exists():
+def require_market(symbol: str) -> Market:
+    """Return the market that the address names.
+
+    Raises:
+        MarketNotFoundError: there is none.
+    """
+    market = None
+    if _PLAIN_SYMBOL.fullmatch(symbol):
+        market = selectors.list_markets().filter(pk=symbol).first()
+    if market is None:
         raise MarketNotFoundError(f"There is no market {symbol}. GET /markets lists them.")
+    return market

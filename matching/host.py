@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from balances.checkpoints import ensure_epoch, settled_offsets
+from exchange.detail_log import DetailBudget
 from exchange.kafka import (
     ORDER_EVENTS,
     TRADE_EVENTS,
@@ -21,7 +22,7 @@ from exchange.kafka import (
     dead_letter,
 )
 from exchange.records import Execution, TradeEvent, encode
-from matching.partition import DecodedRecord, PartitionMatcher, decode
+from matching.partition import DecodedRecord, Outcome, PartitionMatcher, decode
 from matching.recovery import recover
 from orders.selectors import OrderFacts, facts_of_orders
 
@@ -31,6 +32,9 @@ FORGET_EVERY = 20_000
 """Events after which the engine forgets the order ids that Postgres knows by now."""
 MAX_UNSETTLED = 200_000
 """New orders that an engine may be ahead of the settlement; it remembers each of them."""
+LINGER_MS = 100
+"""How long the client gathers records of a piece before it wakes its sender. Nothing waits for it:
+the end of a piece sends what is there."""
 PIECE_BYTES = 8 * 1024 * 1024
 """How much is published at once, unless one result is larger: what a slow broker takes in time."""
 
@@ -47,7 +51,8 @@ class MatchingHost:
 
     def __init__(self, publisher: Publisher | None = None) -> None:
         self._hosted: dict[int, _Hosted] = {}
-        self._publisher = publisher or Publisher()
+        self._publisher = publisher or Publisher(linger_ms=LINGER_MS)
+        self._details = DetailBudget()
         self.epoch: int | None = None
         """The epoch that every engine here belongs to; None before the first `begin`."""
 
@@ -88,8 +93,7 @@ class MatchingHost:
         self._publish()
         items = [decode(record) for record in records if self._is_new(record)]
         facts = facts_of_orders({item.order_id for item in items if item.order_id is not None})
-        for item in items:
-            self._apply(item, facts)
+        self._log([(item.record, self._apply(item, facts)) for item in items])
         results = sum(len(hosted.outbox) for hosted in self._hosted.values())
         self._publish()
         self._forget()
@@ -108,16 +112,29 @@ class MatchingHost:
         hosted = self._hosted.get(record.partition)
         return hosted is not None and record.offset > hosted.matcher.position
 
-    def _apply(self, item: DecodedRecord, facts: Mapping[int, OrderFacts]) -> None:
+    def _apply(self, item: DecodedRecord, facts: Mapping[int, OrderFacts]) -> Outcome:
         record = item.record
         hosted = self._hosted[record.partition]
-        result, problem = hosted.matcher.apply(item, facts)
+        outcome = hosted.matcher.apply(item, facts)
         hosted.events += 1
-        if problem:
-            hosted.outbox.append(dead_letter(ORDER_EVENTS, record, problem))
-        _log(record, result, problem)
-        key = str(record.partition).encode()
-        hosted.outbox.append(OutgoingRecord(TRADE_EVENTS, record.partition, key, encode(result)))
+        if outcome.problem:
+            hosted.outbox.append(dead_letter(ORDER_EVENTS, record, outcome.problem))
+        key, value = str(record.partition).encode(), encode(outcome.result)
+        hosted.outbox.append(OutgoingRecord(TRADE_EVENTS, record.partition, key, value))
+        return outcome
+
+    def _log(self, outcomes: Sequence[tuple[LogRecord, Outcome]]) -> None:
+        """Tell what came of a batch: each trade and order, or only how many if they are many."""
+        for record, (result, problem) in outcomes:
+            if problem:
+                _log_dead_letter(record, result, problem)
+        executions = [o.result for _, o in outcomes if isinstance(o.result, Execution)]
+        trades = sum(len(execution.trades) for execution in executions)
+        if self._details.allows(trades + len(executions)):
+            for execution in executions:
+                _log_execution(execution)
+        else:
+            logger.info("batch_matched", events=len(outcomes), trades=trades)
 
     def _publish(self) -> None:
         """Publish what waits, a piece at a time: what is acknowledged need not be sent again."""
@@ -157,14 +174,14 @@ def _first_piece(outbox: Sequence[OutgoingRecord]) -> int:
     return len(outbox)
 
 
-def _log(record: LogRecord, result: TradeEvent, problem: str) -> None:
-    if problem:
-        logger.error(
-            "order_event_dead_lettered", partition=record.partition, offset=record.offset,
-            reason=problem, rejects=result.order_id if isinstance(result, Execution) else None,
-        )  # fmt: skip
-    if not isinstance(result, Execution):
-        return
+def _log_dead_letter(record: LogRecord, result: TradeEvent, problem: str) -> None:
+    logger.error(
+        "order_event_dead_lettered", partition=record.partition, offset=record.offset,
+        reason=problem, rejects=result.order_id if isinstance(result, Execution) else None,
+    )  # fmt: skip
+
+
+def _log_execution(result: Execution) -> None:
     for trade in result.trades:
         logger.info(
             "trade_matched", market=result.market, trade_id=trade.trade_id,

@@ -5,10 +5,12 @@ from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
-from django.db.models import F, QuerySet, Sum
+from django.db import connection
+from django.db.models import QuerySet
 
+from exchange.arrays import array
 from exchange.records import SideName
-from orders.models import LIVE_STATUSES, Market, Order
+from orders.models import Market, Order
 
 
 class OrderFacts(NamedTuple):
@@ -31,10 +33,13 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
     """Return the facts of those of `order_ids` that exist, in one query."""
     if not order_ids:
         return {}
-    rows = Order.objects.filter(pk__in=order_ids).values_list(
-        "pk", "user_id", "market_id", "side", "price", "quantity", "epoch", "offset"
-    )
-    return {row[0]: OrderFacts._make(row) for row in rows}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            'SELECT id, user_id, market_id, side, price, quantity, epoch, "offset"'
+            " FROM orders_order WHERE id = ANY(%s::bigint[])",
+            [array(order_ids)],
+        )
+        return {row[0]: OrderFacts._make(row) for row in cursor.fetchall()}
 
 
 def list_orders(
@@ -66,18 +71,6 @@ class Level(NamedTuple):
 
     price: Decimal
     quantity: Decimal
-
-
-def book_side(*, market: str, side: str, limit: int) -> list[Level]:
-    """Return the best `limit` price levels of one side, the best first, as settled so far."""
-    best_first = "-price" if side == Order.Side.BUY else "price"
-    rows = (
-        Order.objects.filter(market_id=market, side=side, status__in=LIVE_STATUSES)
-        .values("price")
-        .annotate(remaining=Sum(F("quantity") - F("filled_quantity")))
-        .order_by(best_first)[:limit]
-    )
-    return [Level(row["price"], row["remaining"]) for row in rows]
 
 
 def get_order(*, order_id: int, user_id: int | None = None) -> Order | None:

@@ -21,6 +21,7 @@ from balances.changes import change_balances
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
 from orders import backlog, outbox
+from orders.counting import counts_orders
 from orders.models import UNFINISHED_STATUSES, Asset, Market, Order
 
 logger = structlog.get_logger(__name__)
@@ -80,6 +81,7 @@ class Placed:
     created: bool
 
 
+@counts_orders
 def place_order(
     *,
     user_id: int,

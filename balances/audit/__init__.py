@@ -5,14 +5,17 @@
     orders      orders, their fills and holds
     trades      trades
     transfers   requested deposits and withdrawals
+    candles     candles
     log         checkpoints, places on the log, halts
     runner      all checks on one snapshot of Postgres
     cached      the Redis cache against Postgres
     report      the outcome for people and for programs
+    last        a note of the last outcome, for the metrics
 
 It only reads. It must never repair, lock or wait for anything that the exchange needs.
 """
 
+from balances.audit.candles import CANDLE_CHECKS
 from balances.audit.check import FIRST_ROWS, Check, Outcome, parameters, run_check
 from balances.audit.log import LOG_CHECKS
 from balances.audit.money import MONEY_CHECKS
@@ -22,7 +25,14 @@ from balances.audit.transfers import TRANSFER_CHECKS
 
 CHECKS: dict[str, Check] = {
     check.name: check
-    for checks in (MONEY_CHECKS, ORDER_CHECKS, TRADE_CHECKS, TRANSFER_CHECKS, LOG_CHECKS)
+    for checks in (
+        MONEY_CHECKS,
+        ORDER_CHECKS,
+        TRADE_CHECKS,
+        TRANSFER_CHECKS,
+        CANDLE_CHECKS,
+        LOG_CHECKS,
+    )
     for check in checks
 }
 """Every check on Postgres by its name, in the order in which they are shown."""

@@ -5,9 +5,11 @@ whatever it holds. Where money is concerned, what is not written plainly is refu
 """
 
 import re
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -71,6 +73,40 @@ class AmountInputField(AmountField):
         digits = f"At most {_WHOLE_DIGITS} digits before the point, {DECIMAL_PLACES} after it."
         kwargs["help_text"] = f"{kwargs.get('help_text', '')} {digits}".strip()
         super().__init__(**kwargs)
+
+
+@extend_schema_field({"type": "string", "format": "decimal"})
+class TotalField(serializers.Field[Decimal, Any, str, Any]):
+    """A sum of amounts, which only goes out: a plain decimal string of any size."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(read_only=True, **kwargs)
+
+    def to_representation(self, value: Decimal) -> str:
+        return format_amount(value)
+
+
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?"
+    r"([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+@extend_schema_field(OpenApiTypes.DATETIME)
+class MomentField(serializers.Field[datetime, Any, datetime, Any]):
+    """A point in time that only comes in, with its offset from UTC: none is guessed."""
+
+    default_error_messages = {
+        "invalid": "Give a time with its offset from UTC, for example 2026-01-31T12:00:00Z."
+    }
+
+    def to_internal_value(self, data: Any) -> datetime:
+        if not isinstance(data, str) or not _MOMENT.fullmatch(data):
+            self.fail("invalid")
+        try:
+            return datetime.fromisoformat(data.upper()).astimezone(UTC)
+        except (ValueError, OverflowError):  # no such day, or before the year 1
+            self.fail("invalid")
 
 
 class PlainTextField(serializers.RegexField):

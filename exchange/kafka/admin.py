@@ -3,18 +3,19 @@
 import socket
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
+from exchange.kafka.connect import connect
 from exchange.kafka.names import (
     MAX_RECORD_BYTES,
     ORDER_EVENTS,
     TOPICS,
     TRADE_EVENTS,
-    connection_settings,
     group_name,
     partitions_of,
     topic_name,
@@ -60,9 +61,7 @@ class Log:
     """Questions about the log as a whole, over one admin connection. Use as a context manager."""
 
     def __init__(self) -> None:
-        self._admin = KafkaAdminClient(
-            **{k: v for k, v in connection_settings().items() if k != "metrics_enabled"}
-        )
+        self._admin: Any = connect(KafkaAdminClient)
 
     def __enter__(self) -> "Log":
         return self

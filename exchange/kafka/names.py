@@ -69,10 +69,8 @@ def connection_settings() -> dict[str, Any]:
     """Return what every client of this package is given."""
     return {
         "bootstrap_servers": settings.KAFKA_BOOTSTRAP_SERVERS,
-        "bootstrap_timeout_ms": 3_000,
         "request_timeout_ms": 10_000,
         "retry_backoff_ms": 20,
         "reconnect_backoff_max_ms": 1_000,
         "metadata_max_age_ms": 30_000,
-        "metrics_enabled": False,
     }

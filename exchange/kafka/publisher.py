@@ -7,9 +7,13 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from exchange.kafka.names import MAX_RECORD_BYTES, OutgoingRecord, connection_settings, topic_name
+from exchange.kafka.connect import connect
+from exchange.kafka.names import MAX_RECORD_BYTES, OutgoingRecord, topic_name
 
 CLOSE_SECONDS = 5.0
+BATCH_BYTES = 512 * 1024
+"""What the client gathers for a partition before it calls its sender for each further record: at
+its usual 16 KiB that call is half of what publishing many records costs."""
 
 
 class Publisher:
@@ -88,8 +92,8 @@ class Publisher:
     def _connected(self) -> Any:
         with self._lock:
             if self._client is None:
-                self._client = KafkaProducer(
-                    **connection_settings(),
+                self._client = connect(
+                    KafkaProducer,
                     acks="all",
                     enable_idempotence=True,
                     max_in_flight_requests_per_connection=1,
@@ -97,6 +101,7 @@ class Publisher:
                     max_block_ms=2_000,
                     max_request_size=MAX_RECORD_BYTES,
                     linger_ms=self._linger_ms,
+                    batch_size=BATCH_BYTES,
                     allow_auto_create_topics=False,
                 )
             return self._client

@@ -8,7 +8,8 @@ from django.conf import settings
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
-from exchange.kafka.names import LogRecord, connection_settings, partitions_of, topic_name
+from exchange.kafka.connect import connect
+from exchange.kafka.names import LogRecord, partitions_of, topic_name
 
 TIMEOUT_SECONDS = 5.0
 
@@ -21,8 +22,8 @@ class TopicReader:
             TopicPartition(topic_name(topic), number) for number in range(partitions_of(topic))
         ]
         self._positions = dict.fromkeys(self._partitions, 0)
-        self._consumer: Any = KafkaConsumer(
-            **connection_settings(),
+        self._consumer: Any = connect(
+            KafkaConsumer,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

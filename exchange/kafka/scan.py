@@ -11,7 +11,8 @@ from typing import Any, Self
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
-from exchange.kafka.names import LogRecord, connection_settings, partitions_of, topic_name
+from exchange.kafka.connect import connect
+from exchange.kafka.names import LogRecord, partitions_of, topic_name
 
 PIECE = 2_000
 """Records returned at a time, at most."""
@@ -24,8 +25,8 @@ class TopicScan:
 
     def __init__(self, topic: str) -> None:
         self._topic = topic
-        self._consumer: Any = KafkaConsumer(
-            **connection_settings(),
+        self._consumer: Any = connect(
+            KafkaConsumer,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -10,6 +10,7 @@ from exchange.settings.api import *
 from exchange.settings.base import *
 from exchange.settings.limits import *
 from exchange.settings.logs import *
+from exchange.settings.metrics import *
 from exchange.settings.security import *
 from exchange.settings.stores import *
 from exchange.settings.tasks import *

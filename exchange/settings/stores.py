@@ -64,15 +64,20 @@ KAFKA_STATIC_ASSIGNMENT = env.bool("KAFKA_STATIC_ASSIGNMENT", default=False)
 """A worker takes all partitions instead of joining a consumer group: for one worker of each kind.
 The embedded broker's groups take seconds to join and sometimes never do (decision 0010)."""
 KAFKA_SESSION_TIMEOUT_MS = env.int("KAFKA_SESSION_TIMEOUT_MS", default=6_000)
-KAFKA_FETCH_MAX_WAIT_MS = env.int("KAFKA_FETCH_MAX_WAIT_MS", default=5)
-"""How long a fetch waits at the broker when there is nothing. The embedded broker does not wake
-a waiting fetch, so half of this is latency there."""
+KAFKA_MAX_POLL_INTERVAL_MS = env.int("KAFKA_MAX_POLL_INTERVAL_MS", default=15_000)
+"""The longest step of a worker between two looks at its group; also how long the broker waits for
+the members that a group had when a new one joins. A member that has gone without a word while the
+broker came back is waited for in full, and nobody reads meanwhile."""
+KAFKA_FETCH_MAX_WAIT_MS = env.int("KAFKA_FETCH_MAX_WAIT_MS", default=100)
+"""How long a fetch waits at the broker when there is nothing. Apache Kafka answers as soon as there
+is something; the embedded broker never waits (`exchange.kafka.consumer`)."""
 KAFKA_MAX_BATCH = env.int("KAFKA_MAX_BATCH", default=500)
 """Records in a batch at most; under load a batch is as large as the backlog, up to this."""
 KAFKA_TOPIC_PREFIX = env.str("KAFKA_TOPIC_PREFIX", default="")
 KAFKA_BRIDGES = {
     "matching": "matching.bridge.MatchingFeed",
     "trades": "balances.bridge.TradesFeed",
+    "market-data": "matching.market_data.bridge.MarketDataFeed",
 }
 """What `celery worker --bridge NAME` feeds: the class that says from where, and to which task."""
 KAFKA_RELAY_TIMEOUT_MS = env.int("KAFKA_RELAY_TIMEOUT_MS", default=10_000)

@@ -10,6 +10,8 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_DEFAULT_QUEUE = "periodic"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_WORKER_SEND_TASK_EVENTS = True
+"""For Flower, if somebody has one: without a listener they go nowhere (see docs/operations.md)."""
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "exchange.beat:BoundedScheduler"
 CELERY_BEAT_SCHEDULE = {

@@ -21,7 +21,7 @@ from exchange.addresses import ADDRESSES_FILE, LOCAL, USUAL
 from exchange.embedded.errors import ServerError
 from exchange.stack.errors import StackError
 from exchange.stack.output import Follower, print_addresses
-from exchange.stack.processes import WEB_PORTS
+from exchange.stack.processes import METRICS_PORTS, WEB_PORTS
 from exchange.stack.servers import KafkaChoice
 from exchange.stack.stack import Stack
 
@@ -81,6 +81,7 @@ def up(*, kafka: KafkaChoice) -> int:
         run_dir=LOCAL / "run",
         log_dir=LOCAL / "logs",
         ports=_web_ports(),
+        metrics_ports=METRICS_PORTS,
         kafka=kafka,
         given={name: value for name in USUAL if (value := os.environ.get(name))},
         seed=True,

@@ -4,8 +4,8 @@ The one place that says how each is started: the supervisor's configuration is m
 docker-compose.yml is compared with it. Starts nothing.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,6 +15,18 @@ WEB_PORTS: Mapping[str, int] = MappingProxyType(
 """The web services and their usual ports."""
 WEB_WORKERS: Mapping[str, int] = MappingProxyType({"balances": 1, "orders": 2, "matching": 1})
 WEB_THREADS = 8
+METRICS_PORTS: Mapping[str, tuple[int, ...]] = MappingProxyType(
+    {
+        "balances": (5101,),
+        "orders": (5102, 5103),
+        "matching": (5104,),
+        "matching-worker": (5105,),
+        "trades-worker": (5106,),
+        "market-data-worker": (5107,),
+        "beat": (5108,),
+    }
+)
+"""Where each process of the operating system says what it has counted."""
 STOP_SECONDS = 15
 """How long a process may take to finish what it has begun before it is killed."""
 
@@ -38,15 +50,27 @@ class Process:
 
 
 def exchange_processes(
-    *, ports: Mapping[str, int] = WEB_PORTS, bind: str = "127.0.0.1", schedule: Path
+    *,
+    ports: Mapping[str, int] = WEB_PORTS,
+    metrics_ports: Mapping[str, Sequence[int]] = METRICS_PORTS,
+    bind: str = "127.0.0.1",
+    schedule: Path,
 ) -> tuple[Process, ...]:
     """Return every process of the exchange, in the order in which they are started.
 
-    `ports` has the port of each web service, `schedule` is the file in which beat notes what it
-    has sent.
+    `ports` has the port of each web service, `metrics_ports` those of each process by its name,
+    `schedule` is the file in which beat notes what it has sent.
     """
     web = [_web(service, port=ports[service], bind=bind) for service in WEB_PORTS]
-    return (*web, *_workers(), _beat(schedule))
+    return tuple(
+        _with_metrics(process, metrics_ports[process.name], bind)
+        for process in (*web, *_workers(), _beat(schedule))
+    )
+
+
+def _with_metrics(process: Process, ports: Sequence[int], bind: str) -> Process:
+    given = {"METRICS_BIND": bind, "METRICS_PORTS": ",".join(map(str, ports))}
+    return replace(process, environment={**process.environment, **given})
 
 
 def _web(service: str, *, port: int, bind: str) -> Process:
@@ -72,10 +96,11 @@ def _web(service: str, *, port: int, bind: str) -> Process:
     )
 
 
-def _workers() -> tuple[Process, Process]:
+def _workers() -> tuple[Process, ...]:
     return (
         _worker("matching", "--pool", "solo", "-Q", "matching"),
         _worker("trades", "--pool", "threads", "--concurrency", "2", "-Q", "periodic"),
+        _worker("market-data", "--pool", "solo", "-Q", "market-data"),
     )
 
 

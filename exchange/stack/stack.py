@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +24,7 @@ from exchange.stack.configuration import process_program, server_program
 from exchange.stack.errors import StackError
 from exchange.stack.health import answers, bridge_is_running
 from exchange.stack.lock import RunLock
-from exchange.stack.processes import WEB_PORTS, Process, exchange_processes
+from exchange.stack.processes import METRICS_PORTS, WEB_PORTS, Process, exchange_processes
 from exchange.stack.servers import KafkaChoice, embedded_servers
 from exchange.stack.supervisor import Supervisor
 
@@ -42,6 +42,7 @@ class Stack:
         run_dir: lock, supervisor's files, `addresses.json`. One stack at a time in each.
         log_dir: a log for each process; `run_dir/logs` by default.
         ports: of the web services; free ones for those not named.
+        metrics_ports: of every process, for its metrics; free ones by default.
         kafka: which broker to start when its address is not given.
         given: addresses of servers to use instead of starting them (names as in the environment).
         durable: False lets Postgres skip `fsync`: for tests and throw-away data.
@@ -61,6 +62,7 @@ class Stack:
         run_dir: Path,
         log_dir: Path | None = None,
         ports: Mapping[str, int] | None = None,
+        metrics_ports: Mapping[str, Sequence[int]] | None = None,
         kafka: KafkaChoice = "embedded",
         given: Mapping[str, str] | None = None,
         durable: bool = True,
@@ -82,8 +84,13 @@ class Stack:
         self.servers = embedded_servers(
             self.data_dir, kafka=kafka, durable=durable, given=self._given
         )
+        self.metrics_ports = metrics_ports or {
+            name: [free_port() for _ in usual] for name, usual in METRICS_PORTS.items()
+        }
         self.processes = processes or exchange_processes(
-            ports=self.ports, schedule=self.run_dir / "beat.schedule"
+            ports=self.ports,
+            metrics_ports=self.metrics_ports,
+            schedule=self.run_dir / "beat.schedule",
         )
         self._lock = RunLock(self.run_dir / "lock")
         self._supervisor: Supervisor | None = None

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from django.db import connection
 
 from balances.settlement import TradeRow, plan
+from exchange.arrays import columns
 from exchange.money import format_amount
 from exchange.records import Execution
 from matching.replay.tally import Tallies, Tally
@@ -130,7 +131,7 @@ def _trades_numbered(keys: Sequence[tuple[str, int]]) -> dict[tuple[str, int], T
             f"SELECT {_COLUMNS} FROM balances_trade t"  # noqa: S608 - our own SQL
             " JOIN unnest(%s::varchar[], %s::bigint[]) AS k(market_id, trade_id)"
             " ON k.market_id = t.market_id AND k.trade_id = t.trade_id",
-            [[market for market, _ in keys], [number for _, number in keys]],
+            columns(keys),
         )
         return {(row[0], row[1]): TradeRow._make(row) for row in cursor.fetchall()}
 

@@ -91,6 +91,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("web service killed", "SIGKILL of a gunicorn master", _kill_web_service),
     Fault("matching worker killed", "SIGKILL", _killer("matching-worker")),
     Fault("trades worker killed", "SIGKILL", _killer("trades-worker")),
+    Fault("market-data worker killed", "SIGKILL", _killer("market-data-worker")),
     Fault("beat killed", "SIGKILL", _killer("beat")),
     Fault(
         "matching worker frozen", "SIGSTOP beyond the session timeout, then SIGCONT",

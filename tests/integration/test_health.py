@@ -53,8 +53,9 @@ def test_ready_names_every_dependency_and_every_bridge(
     status, body = ready(api)
     assert (status, body["status"], body["missing_bridges"]) == (200, "ready", [])
     assert body["dependencies"] == {"postgres": OK, "redis": OK, "kafka": OK}
-    assert [bridge["bridge"] for bridge in body["bridges"]] == ["matching", "trades"]
-    matching = body["bridges"][0]
+    assert [bridge["bridge"] for bridge in body["bridges"]] == ["market-data", "matching", "trades"]
+    matching = body["bridges"][1]
+    assert matching["bridge"] == "matching"
     assert (matching["state"], matching["error"]) == ("running", "")
     assert matching["partitions"] == [0, 1, 2, 3]
     assert matching["lag"] == {"0": 0, "1": 0, "2": 7, "3": 0}
@@ -63,7 +64,7 @@ def test_ready_names_every_dependency_and_every_bridge(
 def test_without_bridges_nothing_is_ready(api: ApiClient) -> None:
     status, body = ready(api)
     assert (status, body["status"]) == (503, "not_ready")
-    assert body["missing_bridges"] == ["matching", "trades"]
+    assert body["missing_bridges"] == ["matching", "trades", "market-data"]
     assert body["dependencies"] == {"postgres": OK, "redis": OK, "kafka": OK}
 
 
@@ -80,11 +81,19 @@ def test_a_bridge_that_does_not_run_is_missing(
         assert (shown["trades"]["state"], shown["trades"]["error"]) == (state, "DatabaseError")
 
 
+def test_without_market_data_orders_are_settled_all_the_same(
+    api: ApiClient, bridges: dict[str, BridgeStatus]
+) -> None:
+    bridges["market-data"].report("stopped")
+    status, body = ready(api)
+    assert (status, body["problems"], body["missing_bridges"]) == (200, [], ["market-data"])
+
+
 def test_a_bridge_that_fell_silent_is_missing(
     api: ApiClient, bridges: dict[str, BridgeStatus], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bridge_status, "STALE_SECONDS", -1.0)
-    assert ready(api)[1]["missing_bridges"] == ["matching", "trades"]
+    assert ready(api)[1]["missing_bridges"] == ["matching", "trades", "market-data"]
 
 
 def test_nobody_is_told_where_a_worker_runs_and_what_went_wrong_but_operators(
@@ -174,7 +183,8 @@ def test_a_second_worker_that_runs_is_enough(
     other = BridgeStatus("trades")
     other._host = "elsewhere"
     other.report("failing", error="lost its database")
-    assert [bridge.state for bridge in bridge_reports()] == ["running", "failing", "running"]
+    states = [report.state for report in bridge_reports() if report.bridge == "trades"]
+    assert states == ["failing", "running"]
     assert ready(api)[0] == 200
     other.report("stopped")
 
@@ -206,7 +216,9 @@ def test_without_the_cache_it_says_so(
     assert status == 503
     assert body["dependencies"]["redis"]["status"] == "failing"
     assert body["dependencies"]["redis"]["error"] == "ConnectionError"
-    assert body["missing_bridges"] == ["matching", "trades"], "nothing is known of them"
+    assert body["missing_bridges"] == ["matching", "trades", "market-data"], (
+        "nothing is known of them"
+    )
 
 
 def test_without_the_reports_database_it_says_so(

@@ -30,6 +30,7 @@ PAGES = (
     "/orders", "/orders?limit=1", "/orders?limit=0", "/orders/999999999", "/balance/1", "/balance/99",
     "/balance/1/ledger", "/balance/99/ledger", "/fills?user_id=1", "/transfers", "/orders/999999999/fills",
     "/markets", "/markets?limit=2", "/markets/ADA-USDT/book", "/markets/ADA-USDT/trades",
+    "/markets/ADA-USDT/bbo", "/markets/ADA-USDT/ticker", "/markets/ADA-USDT/candles?interval=1m",
     "/markets/NO-SUCH/book", "/health/live", "/health/ready",
 )  # fmt: skip
 
@@ -78,7 +79,7 @@ def test_every_operation_is_in_the_schema_and_no_other() -> None:
     }
     assert documented == _operations()
     assert ("post", "/orders") in documented
-    assert len(documented) == 18
+    assert len(documented) == 21
 
 
 def test_every_operation_says_what_it_is() -> None:
@@ -106,6 +107,9 @@ def test_every_operation_says_what_it_is() -> None:
         ("delete", "/api-keys/{api_key_id}", {"200", "401", "403", "404", "503"}),
         ("get", "/markets", {"200", "400", "401", "503"}),
         ("get", "/markets/{symbol}/book", {"200", "400", "401", "404", "503"}),
+        ("get", "/markets/{symbol}/bbo", {"200", "400", "401", "404", "503"}),
+        ("get", "/markets/{symbol}/candles", {"200", "400", "401", "404", "503"}),
+        ("get", "/markets/{symbol}/ticker", {"200", "400", "401", "404", "503"}),
         ("get", "/markets/{symbol}/trades", {"200", "400", "401", "404", "503"}),
         ("get", "/health/live", {"200"}),
         ("get", "/health/ready", {"200", "503"}),

@@ -196,7 +196,7 @@ def test_every_direct_requirement_has_a_reason_and_its_version() -> None:
     rows = dict(re.findall(r"^\| (\S+) \| (\S+) \| \S", document, re.M))
     direct = {
         name
-        for group in ("base", "embedded", "dev")
+        for group in ("base", "embedded", "bench", "dev")
         for name in REQUIREMENT.findall((PROJECT / "requirements" / f"{group}.txt").read_text())
     }
 

@@ -44,7 +44,8 @@ def test_every_process_of_the_design_is_there() -> None:
     processes = exchange_processes(schedule=SCHEDULE)
 
     assert [process.name for process in processes] == [
-        *("balances", "orders", "matching", "matching-worker", "trades-worker", "beat")
+        *("balances", "orders", "matching", "matching-worker", "trades-worker"),
+        *("market-data-worker", "beat"),
     ]
     assert {p.name: p.port for p in processes if p.port} == {
         "balances": 5001,

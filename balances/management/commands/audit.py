@@ -14,6 +14,7 @@ from balances.audit import CHECKS, Outcome
 from balances.audit.cached import NAME as CACHE
 from balances.audit.cached import SAYS as CACHE_SAYS
 from balances.audit.cached import compare_cache
+from balances.audit.last import note_audit
 from balances.audit.report import Verdict, as_json, print_report, verdict_of
 from balances.audit.runner import WORKERS, run_checks
 
@@ -62,6 +63,8 @@ class Command(BaseCommand):
                 f"Postgres could not be looked at: {error}", returncode=Verdict.NOT_CHECKED
             ) from error
         seconds = perf_counter() - started
+        if names == list(SENTENCES):
+            note_audit(outcomes)
         if options["json"]:
             self.stdout.write(as_json(outcomes, seconds))
         else:

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.heartbeat import Heartbeat
 from pytest_django import Settings
 
 from exchange.bridge import Bridge
@@ -66,3 +67,20 @@ def test_a_worker_left_without_partitions_begins_anew(
     finally:
         bridge.stop()
     assert clients[-1] is not clients[0]
+
+
+def test_a_member_that_never_comes_back_is_not_waited_for_long(
+    exchange_world: World, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As seen when a broker came back: it waited for a membership that nobody held any more."""
+    settings.KAFKA_MAX_POLL_INTERVAL_MS = 8_000
+    monkeypatch.setattr(Heartbeat, "poll_timeout_expired", lambda _: False)
+    gone = GroupConsumer(topic=TRADE_EVENTS, group="trades")
+    bridge = Bridge("trades")
+    try:
+        assert wait_until(lambda: joined(gone), timeout_seconds=30)
+        bridge.start()  # `gone` goes on with its heartbeats, and never joins again
+        assert wait_until(lambda: reading("trades") == (0, 1, 2, 3), timeout_seconds=40)
+    finally:
+        bridge.stop()
+        gone.close()

@@ -54,6 +54,18 @@ def test_making_them_again_is_tried_once_then_the_partition_halts(world: World) 
     assert watchdog.watch() == []
 
 
+@pytest.mark.parametrize("how", [{}, {"lag": 1}, {"state": "failing"}])
+def test_how_the_market_data_bridge_is_does_not_matter(
+    world: World, how: dict[str, object]
+) -> None:
+    world.place(1, "buy", 1, "1.9")
+    world.match()
+    for bridge in ("matching", "trades"):
+        report(bridge)
+    report("market-data", **how)  # type: ignore[arg-type]
+    assert watchdog.watch() == [PARTITION]
+
+
 @pytest.mark.parametrize(
     ("matching", "trades"),
     [

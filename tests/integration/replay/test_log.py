@@ -140,7 +140,7 @@ def test_a_log_that_has_lost_its_beginning_is_said_to_have(
     settled_world: World, monkeypatch: pytest.MonkeyPatch, kafka_choice: str
 ) -> None:
     if kafka_choice == "apache":
-        client = {k: v for k, v in connection_settings().items() if k != "metrics_enabled"}
+        client = connection_settings()
         admin = KafkaAdminClient(**client)
         admin.delete_records({TopicPartition(topic_name(ORDER_EVENTS), ADA): 2})
         admin.close()

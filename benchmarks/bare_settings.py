@@ -1,0 +1,12 @@
+"""The exchange's settings for `benchmarks.bare`: its framework and server, and nothing around.
+
+On a database of its own, so that the books of the exchange stay sound.
+"""
+
+# ruff: noqa: F403, F405 - the settings are those of the exchange
+
+from exchange.settings import *
+
+ROOT_URLCONF = "benchmarks.bare"
+MIDDLEWARE = []
+DATABASES["default"]["NAME"] = "bare"

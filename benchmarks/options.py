@@ -1,0 +1,20 @@
+"""How a part of the benchmark is to be run; the same for all parts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Options:
+    """`scale`: 1 for the real thing, less for a try: it shortens flows, and says nothing about
+    speed then. `workers`: matching and trades workers each, of the part that can have several."""
+
+    kafka: Literal["embedded", "apache"] = "embedded"
+    scale: float = 1.0
+    workers: int = 1
+    say: Callable[[str], None] = print
+
+    def scaled(self, count: int, *, least: int = 1) -> int:
+        """Return `count` made smaller by the scale."""
+        return max(int(count * self.scale), least)

@@ -1,0 +1,43 @@
+"""`GET /balance/{user_id}` from the cache, beside a view with a constant of that size."""
+
+import itertools
+
+from benchmarks.accept import trader_ids
+from benchmarks.bare_process import bare_process
+from benchmarks.http_load import Load, ask_all, in_turns, request_bytes
+from benchmarks.options import Options
+from benchmarks.report import Figure, Goal
+from benchmarks.system import running_exchange
+from exchange.embedded.ports import free_port
+
+CLIENTS = 16
+USERS = 200
+SECONDS = 5.0
+TURNS = 3
+
+
+def measure(options: Options) -> list[Figure]:
+    port, seconds = free_port(), SECONDS * options.scale
+    with running_exchange(
+        kafka=options.kafka, users=USERS, more=[bare_process("balances", port)]
+    ) as stack:
+        paths = [f"/balance/{user_id}" for user_id in trader_ids()]
+
+        def ask(port: int, paths: list[str]) -> Load:
+            requests = itertools.cycle([request_bytes("GET", path) for path in paths])
+            return ask_all(port, requests, clients=CLIENTS, expect=200, seconds=seconds)
+
+        rates = in_turns(
+            {
+                "exchange": lambda: ask(stack.ports["balances"], paths),
+                "bare": lambda: ask(port, ["/constant"]),
+            },
+            TURNS,
+        )
+    return [
+        Figure(
+            "read", f"GET /balance/{{user_id}}, {CLIENTS} clients", "answers/s",
+            (rates["exchange"],), "a bare view, a constant", (rates["bare"],),
+            Goal(ratio_at_least=0.7),
+        )
+    ]  # fmt: skip
