@@ -22,11 +22,9 @@ PARTS = {
     "engine": "the pure engine against other people's",
     "pipeline": "records waiting on the log, until they are settled and cached",
     "accept": "POST /orders, one by one",
-    "batch": "POST /orders/batch",
     "latency": "from 201 to the settled balance",
     "read": "GET /balance/{user_id}",
     "recovery": "a matching worker reads its books again",
-    "soak": "a million orders through the running system; memory",
 }
 DESCRIPTION = (
     "Measure the exchange, each figure beside a ceiling measured in the same run.\n\nparts:"
