@@ -1,0 +1,209 @@
+"""Writes to many orders at once: place up to `MAX_ORDERS` in one transaction, ask for cancels.
+
+The rules are those of `orders.services`; here they are applied to each order by itself, and what is
+written is written together, in a number of statements that does not grow with the batch. Nothing
+here may make one order's refusal another order's.
+
+Whoever stores orders with holds takes the client's ids first and the balances after them, here
+and in `orders.services`: so no two requests can wait for each other in a circle.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TypeAlias
+
+import structlog
+from django.db import connection
+from django.utils import timezone
+
+from balances import services as balances
+from balances.cache import CachedBalance
+from balances.changes import change_balances
+from exchange.api.errors import ClientError
+from exchange.arrays import array, columns
+from orders import backlog, outbox
+from orders.counting import counts_batches
+from orders.models import Market, Order
+from orders.services import Placed, Wish, amount_to_hold, require_allowed
+
+logger = structlog.get_logger(__name__)
+
+MAX_ORDERS = 200
+"""In one batch. So many are stored in some hundredths of a second, with their balances locked."""
+
+Outcome: TypeAlias = Placed | ClientError
+_Key: TypeAlias = tuple[int, str]
+"""(user id, the client's own id): what makes an order the same one."""
+
+
+@counts_batches
+def place_orders(*, wishes: Sequence[Wish], request_id: str = "") -> list[Outcome]:
+    """Place each of `wishes`, as if one came after the other; return what became of each, in order.
+
+    All that are accepted are committed together, and published in this order. A client's id that
+    comes twice is one order, and is answered twice as that one is.
+
+    Raises:
+        BacklogFullError: too many orders wait already; nothing has changed.
+    """
+    known = _known_orders(wishes)
+    markets = Market.objects.in_bulk({wish.market for wish in wishes})
+    outcomes: dict[int, Outcome] = {}
+    first_with: dict[_Key, int] = {}
+    same_as: dict[int, int] = {}
+    fresh: dict[int, Wish] = {}
+    for place, wish in enumerate(wishes):
+        key = _key(wish)
+        if key is not None and key in known:
+            outcomes[place] = Placed(known[key], created=False)
+        elif key is not None and key in first_with:
+            same_as[place] = first_with[key]
+        elif (refusal := _refusal(wish, markets)) is not None:
+            outcomes[place] = refusal
+        else:
+            fresh[place] = wish
+            if key is not None:
+                first_with[key] = place
+    if fresh:
+        outcomes |= zip(fresh, _accept(list(fresh.values()), markets, request_id), strict=True)
+    for place, first in same_as.items():
+        outcomes[place] = _again(outcomes[first])
+    return [outcomes[place] for place in range(len(wishes))]
+
+
+def _key(wish: Wish) -> _Key | None:
+    return None if wish.client_order_id is None else (wish.user_id, wish.client_order_id)
+
+
+def _refusal(wish: Wish, markets: dict[str, Market]) -> ClientError | None:
+    try:
+        require_allowed(wish, markets.get(wish.market))
+    except ClientError as error:
+        return error
+    return None
+
+
+def _again(first: Outcome) -> Outcome:
+    return Placed(first.order, created=False) if isinstance(first, Placed) else first
+
+
+def _known_orders(wishes: Iterable[Wish]) -> dict[_Key, Order]:
+    """Return the orders that there are under the users' own ids in `wishes`."""
+    keys = {key for wish in wishes if (key := _key(wish)) is not None}
+    if not keys:
+        return {}
+    found = Order.objects.raw(
+        "SELECT o.* FROM orders_order o"
+        " JOIN unnest(%s::bigint[], %s::varchar[]) AS k(user_id, client_order_id)"
+        " ON o.user_id = k.user_id AND o.client_order_id = k.client_order_id",
+        columns(keys),
+    )
+    return {(order.user_id, order.client_order_id or ""): order for order in found}
+
+
+def _accept(wishes: Sequence[Wish], markets: dict[str, Market], request_id: str) -> list[Outcome]:
+    """Store what can be paid for, publish it; return an outcome for each wish."""
+    backlog.require_room(len(wishes))
+    moment = timezone.now()
+    orders = [_order(wish, markets[wish.market], moment, request_id) for wish in wishes]
+    stored, refused = change_balances(lambda: _store_with_holds(orders))
+    accepted = [order for order in orders if order.pk in stored]
+    backlog.note_accepted(len(accepted))
+    if accepted:
+        logger.info("orders_accepted", order_ids=[order.pk for order in accepted])
+    outbox.publish_all_soon(accepted)
+    known: dict[_Key, Order] = {}
+    if len(stored) + len(refused) < len(orders):
+        # Another request with the same ids was first. It has committed: ours waited for that.
+        known = _known_orders(wishes)
+    outcomes: list[Outcome] = []
+    for order in orders:
+        if order.pk in stored:
+            outcomes.append(Placed(order, created=True))
+        elif order.pk in refused:
+            outcomes.append(refused[order.pk])
+        else:
+            first = known[order.user_id, order.client_order_id or ""]
+            outcomes.append(Placed(first, created=False))
+    return outcomes
+
+
+def _order(wish: Wish, market: Market, moment: datetime, request_id: str) -> Order:
+    return Order(
+        user_id=wish.user_id,
+        market=market,
+        side=wish.side,
+        price=wish.price,
+        quantity=wish.quantity,
+        client_order_id=wish.client_order_id,
+        request_id=request_id,
+        created_at=moment,
+    )
+
+
+def _store_with_holds(
+    orders: Sequence[Order],
+) -> tuple[tuple[set[int], dict[int, ClientError]], Sequence[CachedBalance]]:
+    """Insert the orders and hold for them in turn; take those away again that have no hold.
+
+    Returns the numbers of those that stay, and why the others do not. Those in neither are known
+    under their client's id.
+    """
+    for order, number in zip(orders, _next_numbers(len(orders)), strict=True):
+        order.pk = number
+    inserted = _insert(orders)
+    refused, changed = balances.hold_in_turn(
+        [
+            balances.Hold(
+                order.user_id,
+                *amount_to_hold(order.market, order.side, order.price, order.quantity),
+                order.pk,
+            )
+            for order in orders
+            if order.pk in inserted
+        ]
+    )
+    if refused:
+        _take_away(refused)
+    return (inserted - refused.keys(), refused), changed
+
+
+def _next_numbers(count: int) -> list[int]:
+    """Return new order numbers, ascending: given beforehand, so that each order knows its own."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('orders_order_id_seq') FROM generate_series(1, %s)", [count])
+        return sorted(row[0] for row in cursor.fetchall())
+
+
+def _insert(orders: Sequence[Order]) -> set[int]:
+    """Insert the orders, but for those whose client's id is taken; return the numbers inserted.
+
+    In the order of the clients' ids: two batches with the same ids wait for each other one way.
+    """
+    rows = [
+        (
+            order.pk, order.user_id, order.market_id, order.side, order.price, order.quantity,
+            order.client_order_id, order.request_id, order.created_at.isoformat(),
+        )
+        for order in sorted(orders, key=lambda o: (o.user_id, o.client_order_id or ""))
+    ]  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_INSERT, columns(rows))
+        return {row[0] for row in cursor.fetchall()}
+
+
+_INSERT = """
+INSERT INTO orders_order (id, user_id, market_id, side, price, quantity, client_order_id,
+  request_id, created_at, order_type, time_in_force, filled_quantity, filled_quote, status, reason)
+SELECT *, 'limit', 'gtc', 0, 0, 'pending', ''
+FROM unnest(%s::bigint[], %s::bigint[], %s::varchar[], %s::varchar[], %s::numeric[],
+  %s::numeric[], %s::varchar[], %s::varchar[], %s::timestamptz[])
+ON CONFLICT (user_id, client_order_id) WHERE client_order_id IS NOT NULL DO NOTHING
+RETURNING id
+"""
+
+
+def _take_away(numbers: Iterable[int]) -> None:
+    """Delete orders of this very transaction: nobody has seen them."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM orders_order WHERE id = ANY(%s::bigint[])", [array(numbers)])
