@@ -99,10 +99,7 @@ class OrderBatchView(GenericAPIView[Order]):
     def post(self, request: Request) -> Response:
         given = OrderBatchInput(data=request.data)
         given.is_valid(raise_exception=True)
-        read = [
-            _wish(request, element, place)
-            for place, element in enumerate(given.validated_data["orders"])
-        ]
+        read = _Reader(request).read(given.validated_data["orders"])
         wishes = [wish for wish in read if isinstance(wish, Wish)]
         placed = iter(batches.place_orders(wishes=wishes, request_id=current_request_id()))
         return _answer(next(placed) if isinstance(wish, Wish) else wish for wish in read)
@@ -143,15 +140,31 @@ def _elements_of(request: Request, name: str) -> int:
     return len(elements) if isinstance(elements, list) else 1
 
 
-def _wish(request: Request, element: Any, place: int) -> Wish | Refusal:
-    """Return the order that an element asks for, for the user it may ask for, or why not."""
-    try:
-        asked = read_order(element)
-        asked["user_id"] = meant_user(request, asked["user_id"], "orders.add_order")
-    except (ClientError, APIException) as error:
-        return error
-    asked["client_order_id"] = asked["client_order_id"] or own_id_of_order(request, place)
-    return Wish(**asked)
+class _Reader:
+    """Reads the orders of one request; for whom it may ask is looked up once for each user."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._meant: dict[int | None, int] = {}
+
+    def read(self, elements: list[Any]) -> list[Wish | Refusal]:
+        """Return the order that each element asks for, or why it may not."""
+        return [self._wish(element, place) for place, element in enumerate(elements)]
+
+    def _wish(self, element: Any, place: int) -> Wish | Refusal:
+        try:
+            asked = read_order(element)
+            asked["user_id"] = self._user(asked["user_id"])
+        except (ClientError, APIException) as error:
+            return error
+        if asked["client_order_id"] is None:
+            asked["client_order_id"] = own_id_of_order(self._request, place)
+        return Wish(**asked)
+
+    def _user(self, wanted: int | None) -> int:
+        if wanted not in self._meant:
+            self._meant[wanted] = meant_user(self._request, wanted, "orders.add_order")
+        return self._meant[wanted]
 
 
 def _number(element: Any) -> int | Refusal:

@@ -9,19 +9,17 @@ and in `orders.services`: so no two requests can wait for each other in a circle
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import TypeAlias
 
 import structlog
-from django.db import connection
 from django.utils import timezone
 
 from balances import services as balances
 from balances.cache import CachedBalance
 from balances.changes import change_balances
 from exchange.api.errors import ClientError
-from exchange.arrays import array, columns
-from orders import backlog, outbox
+from exchange.arrays import columns
+from orders import backlog, outbox, selectors, storing
 from orders.counting import counts_batches
 from orders.models import Market, Order
 from orders.services import Placed, Wish, amount_to_hold, require_allowed
@@ -47,7 +45,7 @@ def place_orders(*, wishes: Sequence[Wish], request_id: str = "") -> list[Outcom
         BacklogFullError: too many orders wait already; nothing has changed.
     """
     known = _known_orders(wishes)
-    markets = Market.objects.in_bulk({wish.market for wish in wishes})
+    markets = selectors.rules_of({wish.market for wish in wishes})
     outcomes: dict[int, Outcome] = {}
     first_with: dict[_Key, int] = {}
     same_as: dict[int, int] = {}
@@ -105,8 +103,20 @@ def _accept(wishes: Sequence[Wish], markets: dict[str, Market], request_id: str)
     """Store what can be paid for, publish it; return an outcome for each wish."""
     backlog.require_room(len(wishes))
     moment = timezone.now()
-    orders = [_order(wish, markets[wish.market], moment, request_id) for wish in wishes]
-    stored, refused = change_balances(lambda: _store_with_holds(orders))
+    orders = [
+        storing.new_order(
+            user_id=wish.user_id,
+            market=wish.market,
+            side=wish.side,
+            price=wish.price,
+            quantity=wish.quantity,
+            client_order_id=wish.client_order_id,
+            request_id=request_id,
+            created_at=moment,
+        )
+        for wish in wishes
+    ]
+    stored, refused = change_balances(lambda: _store_with_holds(orders, markets))
     accepted = [order for order in orders if order.pk in stored]
     backlog.note_accepted(len(accepted))
     if accepted:
@@ -128,35 +138,20 @@ def _accept(wishes: Sequence[Wish], markets: dict[str, Market], request_id: str)
     return outcomes
 
 
-def _order(wish: Wish, market: Market, moment: datetime, request_id: str) -> Order:
-    return Order(
-        user_id=wish.user_id,
-        market=market,
-        side=wish.side,
-        price=wish.price,
-        quantity=wish.quantity,
-        client_order_id=wish.client_order_id,
-        request_id=request_id,
-        created_at=moment,
-    )
-
-
 def _store_with_holds(
-    orders: Sequence[Order],
+    orders: Sequence[Order], markets: dict[str, Market]
 ) -> tuple[tuple[set[int], dict[int, ClientError]], Sequence[CachedBalance]]:
     """Insert the orders and hold for them in turn; take those away again that have no hold.
 
     Returns the numbers of those that stay, and why the others do not. Those in neither are known
     under their client's id.
     """
-    for order, number in zip(orders, _next_numbers(len(orders)), strict=True):
-        order.pk = number
-    inserted = _insert(orders)
+    inserted = storing.insert(orders)
     refused, changed = balances.hold_in_turn(
         [
             balances.Hold(
                 order.user_id,
-                *amount_to_hold(order.market, order.side, order.price, order.quantity),
+                *amount_to_hold(markets[order.market_id], order.side, order.price, order.quantity),
                 order.pk,
             )
             for order in orders
@@ -164,46 +159,5 @@ def _store_with_holds(
         ]
     )
     if refused:
-        _take_away(refused)
+        storing.take_away(refused)
     return (inserted - refused.keys(), refused), changed
-
-
-def _next_numbers(count: int) -> list[int]:
-    """Return new order numbers, ascending: given beforehand, so that each order knows its own."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT nextval('orders_order_id_seq') FROM generate_series(1, %s)", [count])
-        return sorted(row[0] for row in cursor.fetchall())
-
-
-def _insert(orders: Sequence[Order]) -> set[int]:
-    """Insert the orders, but for those whose client's id is taken; return the numbers inserted.
-
-    In the order of the clients' ids: two batches with the same ids wait for each other one way.
-    """
-    rows = [
-        (
-            order.pk, order.user_id, order.market_id, order.side, order.price, order.quantity,
-            order.client_order_id, order.request_id, order.created_at.isoformat(),
-        )
-        for order in sorted(orders, key=lambda o: (o.user_id, o.client_order_id or ""))
-    ]  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(_INSERT, columns(rows))
-        return {row[0] for row in cursor.fetchall()}
-
-
-_INSERT = """
-INSERT INTO orders_order (id, user_id, market_id, side, price, quantity, client_order_id,
-  request_id, created_at, order_type, time_in_force, filled_quantity, filled_quote, status, reason)
-SELECT *, 'limit', 'gtc', 0, 0, 'pending', ''
-FROM unnest(%s::bigint[], %s::bigint[], %s::varchar[], %s::varchar[], %s::numeric[],
-  %s::numeric[], %s::varchar[], %s::varchar[], %s::timestamptz[])
-ON CONFLICT (user_id, client_order_id) WHERE client_order_id IS NOT NULL DO NOTHING
-RETURNING id
-"""
-
-
-def _take_away(numbers: Iterable[int]) -> None:
-    """Delete orders of this very transaction: nobody has seen them."""
-    with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM orders_order WHERE id = ANY(%s::bigint[])", [array(numbers)])

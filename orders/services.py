@@ -20,7 +20,7 @@ from balances.cache import CachedBalance
 from balances.changes import change_balances
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
-from orders import backlog, outbox
+from orders import backlog, outbox, selectors, storing
 from orders.counting import counts_orders
 from orders.models import UNFINISHED_STATUSES, Asset, Market, Order
 
@@ -123,19 +123,20 @@ def place_order(
     if client_order_id is not None and (known := _known(user_id, client_order_id)):
         return Placed(known, created=False)
     wish = Wish(user_id, market, side, price, quantity, client_order_id, market_named_by)
-    rules = require_allowed(wish, Market.objects.filter(pk=market).first())
+    rules = require_allowed(wish, selectors.rules_of([market]).get(market))
     backlog.require_room()
-    order = Order(
+    order = storing.new_order(
         user_id=user_id,
-        market=rules,
+        market=market,
         side=side,
         price=price,
         quantity=quantity,
         client_order_id=client_order_id,
         request_id=request_id,
+        created_at=timezone.now(),
     )
     try:
-        change_balances(lambda: _store_with_hold(order))
+        change_balances(lambda: _store_with_hold(order, rules))
     except balances.InsufficientBalanceError:
         if not get_user_model().objects.filter(pk=user_id).exists():
             raise balances.UnknownUserError(f"There is no user {user_id}.") from None
@@ -249,9 +250,7 @@ def _check_amounts(market: Market, price: Decimal, quantity: Decimal) -> None:
         raise OrderTooLargeError("Price times quantity is beyond what an account can hold.")
 
 
-def _store_with_hold(order: Order) -> tuple[None, Sequence[CachedBalance]]:
-    order.pk = None
-    order._state.adding = True  # the work may run twice: the first row was rolled back
-    order.save(force_insert=True)
-    asset, amount = amount_to_hold(order.market, order.side, order.price, order.quantity)
+def _store_with_hold(order: Order, market: Market) -> tuple[None, Sequence[CachedBalance]]:
+    storing.insert_one(order)
+    asset, amount = amount_to_hold(market, order.side, order.price, order.quantity)
     return None, balances.hold(user_id=order.user_id, asset=asset, amount=amount, order_id=order.pk)
