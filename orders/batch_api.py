@@ -32,7 +32,7 @@ Refusal = ClientError | APIException
 class _AnyOrder(serializers.Field[Any, Any, Any, Any]):
     """Whatever an element is: its own result says what is wrong with it."""
 
-    def to_internal_value(self, data: Any) -> Any:
+    def run_validation(self, data: Any = None) -> Any:
         return data
 
 
@@ -45,7 +45,7 @@ class OrderBatchInput(serializers.Serializer[Any]):
     """Orders, each in one of the two forms of `POST /orders`."""
 
     orders = serializers.ListField(
-        child=_AnyOrder(allow_null=True), allow_empty=False, max_length=batches.MAX_ORDERS
+        child=_AnyOrder(), allow_empty=False, min_length=1, max_length=batches.MAX_ORDERS
     )
 
 
@@ -53,7 +53,7 @@ class CancelBatchInput(serializers.Serializer[Any]):
     """The numbers of orders."""
 
     order_ids = serializers.ListField(
-        child=_AnyNumber(allow_null=True), allow_empty=False, max_length=canceling.MAX_CANCELS
+        child=_AnyNumber(), allow_empty=False, min_length=1, max_length=canceling.MAX_CANCELS
     )
 
 
