@@ -5,9 +5,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 KAFKA  ?= embedded
+RUNS   ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up audit replay test test-kafka chaos check format clean
+.PHONY: help install demo up audit replay test test-kafka chaos bench check format clean
 
 help: ## List these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +42,14 @@ test-kafka: install ## The tests of the whole path on Apache Kafka itself (needs
 
 chaos: install ## Inject each fault 20 times under load and account for every order (KAFKA=apache)
 	@$(BIN)/python -m tests.chaos --times 20 --kafka $(KAFKA)
+
+bench: $(VENV)/.installed-bench ## Measure, each figure beside a ceiling of the same run (PARTS="engine read", RUNS=3)
+	@$(BIN)/python -m benchmarks $(PARTS) --runs $(RUNS) --kafka $(KAFKA) --json .local/bench.json
+
+$(VENV)/.installed-bench: $(VENV)/.installed requirements/bench.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt
+	@mkdir -p .local
+	@touch $@
 
 check: install ## Lint, format, types, migrations, Django's system checks
 	@$(BIN)/ruff check .

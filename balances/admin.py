@@ -1,7 +1,7 @@
 """The admin pages of balances, ledger, trades and of the place on the log; all read-only.
 
-Money moves only by the services: trades, and the operator's deposit and withdrawal on the user's
-page (`exchange.admin`).
+Money moves only by the services: trades, the operator's deposit and withdrawal on the user's page
+(`exchange.admin`), and what is decided of those that were asked for (`balances.transfers_admin`).
 """
 
 from typing import Any, ClassVar
@@ -22,6 +22,7 @@ from balances.models import (
     PastHalt,
     Trade,
 )
+from balances.transfers_admin import TransferAdmin  # noqa: F401 - registers its page
 from exchange.admin_base import (
     PickedFilter,
     PickedUser,
@@ -58,6 +59,12 @@ class LedgerOfOrder(PickedFilter):
     title = "order"
     parameter_name = "order"
     fields = ("order_id",)
+
+
+class LedgerOfTransfer(PickedFilter):
+    title = "transfer"
+    parameter_name = "transfer"
+    fields = ("transfer_id",)
 
 
 class Transfers(SimpleListFilter):
@@ -140,12 +147,21 @@ class LedgerEntryAdmin(ReadOnlyAdmin):
         amount_column("held_after", title="held", sortable=False),
         link_column("order"),
         "trade_id",
+        link_column("transfer"),
         link_column("actor", text="username"),
         "note",
         time_column("created_at"),
     ]
     list_select_related = ["user", "actor"]
-    list_filter = [PickedUser, LedgerOfOrder, Transfers, "kind", "asset", "created_at"]
+    list_filter = [
+        PickedUser,
+        LedgerOfOrder,
+        LedgerOfTransfer,
+        Transfers,
+        "kind",
+        "asset",
+        "created_at",
+    ]
     sortable_by = ["id"]
     search_fields = ["id"]
     search_help_text = "Username, order id, entry id, whole note"

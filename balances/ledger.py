@@ -30,6 +30,7 @@ class Movement(NamedTuple):
     trade_id: int | None = None
     actor_id: int | None = None
     note: str = ""
+    transfer_id: int | None = None
 
 
 def apply_movements(
@@ -74,10 +75,10 @@ def _write_entries(
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO balances_ledgerentry (user_id, asset_id, kind, available_change,"
-            " held_change, order_id, trade_id, actor_id, note, available_after, held_after,"
-            " created_at)"
+            " held_change, order_id, trade_id, actor_id, note, transfer_id, available_after,"
+            " held_after, created_at)"
             " SELECT *, now() FROM unnest(%s::bigint[], %s::varchar[], %s::varchar[],"
             " %s::numeric[], %s::numeric[], %s::bigint[], %s::bigint[], %s::bigint[],"
-            " %s::varchar[], %s::numeric[], %s::numeric[])",
+            " %s::varchar[], %s::bigint[], %s::numeric[], %s::numeric[])",
             columns(rows),
         )

@@ -1,7 +1,8 @@
 """Every row lock on balances and checkpoints, in one place and one order.
 
 The order is: checkpoints by partition, then balances by (user, asset). Whoever needs several
-takes them through here, so no two transactions can wait for each other in a circle.
+takes them through here, so no two transactions can wait for each other in a circle. A requested
+transfer is locked before its balance (`balances.transfers`).
 """
 
 from collections.abc import Collection

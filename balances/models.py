@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from balances.transfer_model import Transfer as Transfer  # noqa: PLC0414 - exported from here, as the other tables
 from exchange.fields import AmountField
 from exchange.money import format_amount
 from orders.models import Asset, Market, Order
@@ -76,6 +77,14 @@ class LedgerEntry(models.Model):
     trade_id = models.PositiveBigIntegerField(
         null=True, help_text="The trade's number in the market of the order."
     )
+    transfer = models.ForeignKey(
+        Transfer,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="ledger",
+        db_index=False,
+        help_text="The request that a deposit or withdrawal, or its hold, belongs to.",
+    )
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         null=True,
@@ -101,8 +110,13 @@ class LedgerEntry(models.Model):
             ),
             models.CheckConstraint(
                 condition=~Q(kind__in=["hold", "release"])
-                | Q(available_change=-F("held_change"), order__isnull=False),
+                | Q(available_change=-F("held_change"))
+                & (Q(order__isnull=False) | Q(transfer__isnull=False)),
                 name="ledger_hold_moves_within_balance",
+            ),
+            models.CheckConstraint(
+                condition=Q(transfer__isnull=True) | Q(order__isnull=True) & ~Q(kind="trade"),
+                name="ledger_one_reference",
             ),
             models.CheckConstraint(
                 condition=~Q(kind__in=["deposit", "withdrawal"]) | Q(held_change=0),
@@ -126,6 +140,11 @@ class LedgerEntry(models.Model):
                 fields=["-id"],
                 condition=Q(kind__in=["deposit", "withdrawal"]),
                 name="ledger_transfers",
+            ),
+            models.Index(
+                fields=["transfer"],
+                condition=Q(transfer__isnull=False),
+                name="ledger_by_transfer",
             ),
         ]
 

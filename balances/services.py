@@ -1,4 +1,7 @@
-"""Writes to balances: deposits, withdrawals, holds. Settlement is in `balances.settle`."""
+"""Writes to balances: deposits, withdrawals, holds.
+
+Settlement is in `balances.settle`, what is only asked for in `balances.transfers`.
+"""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -85,7 +88,7 @@ def hold(*, user_id: int, asset: str, amount: Decimal, order_id: int) -> list[Ca
         InsufficientBalanceError: less than `amount` is available.
     """
     movement = Movement(user_id, asset, "hold", -amount, amount, order_id)
-    return _apply_or_refuse(movement, amount)
+    return apply_or_refuse(movement, amount)
 
 
 class Hold(NamedTuple):
@@ -136,7 +139,7 @@ def restore_from_ledger(*, user_id: int, asset: str, note: str) -> tuple[Delta, 
         UnknownUserError, UnknownAssetError: there is no such user or asset.
     """
     _require_asset(asset)
-    _require_user(user_id)
+    require_user(user_id)
 
     def work() -> tuple[tuple[Delta, Delta], list[CachedBalance]]:
         before, after = balance_and_ledger((user_id, asset))
@@ -156,16 +159,12 @@ def restore_from_ledger(*, user_id: int, asset: str, note: str) -> tuple[Delta, 
 def _transfer(
     kind: str, user_id: int, asset: str, amount: Decimal, actor_id: int | None, note: str
 ) -> None:
-    known = _require_asset(asset)
-    _require_user(user_id)
-    if not ZERO < amount <= MAX_AMOUNT:
-        raise InvalidAmountError("The amount must be greater than zero, and not beyond reason.")
-    if amount % (Decimal(10) ** -known.decimals):
-        raise InvalidAmountError(f"{asset} has {known.decimals} decimals: use no more digits.")
+    require_amount(asset, amount)
+    require_user(user_id)
     reason = _reason(actor_id, note)
     signed = amount if kind == "deposit" else -amount
     movement = Movement(user_id, asset, kind, signed, ZERO, None, None, actor_id, reason)
-    change_balances(lambda: (None, _apply_or_refuse(movement, amount)))
+    change_balances(lambda: (None, apply_or_refuse(movement, amount)))
     logger.info(
         "transfer_made",
         kind=kind,
@@ -175,6 +174,20 @@ def _transfer(
         amount=format_amount(amount),
         note=reason,
     )
+
+
+def require_amount(asset: str, amount: Decimal) -> None:
+    """Refuse what cannot be deposited or withdrawn.
+
+    Raises:
+        UnknownAssetError: there is no such asset.
+        InvalidAmountError: not positive, or more precise than the asset.
+    """
+    known = _require_asset(asset)
+    if not ZERO < amount <= MAX_AMOUNT:
+        raise InvalidAmountError("The amount must be greater than zero, and not beyond reason.")
+    if amount % (Decimal(10) ** -known.decimals):
+        raise InvalidAmountError(f"{asset} has {known.decimals} decimals: use no more digits.")
 
 
 def _reason(actor_id: int | None, note: str) -> str:
@@ -197,7 +210,8 @@ def _require_asset(asset: str) -> Asset:
     return known
 
 
-def _require_user(user_id: int) -> None:
+def require_user(user_id: int) -> None:
+    """Raise UnknownUserError where there is no such user."""
     if not get_user_model().objects.filter(pk=user_id).exists():
         raise UnknownUserError(f"There is no user {user_id}.")
 
@@ -216,7 +230,12 @@ def _insufficient(asset: str, amount: Decimal) -> InsufficientBalanceError:
     )
 
 
-def _apply_or_refuse(movement: Movement, amount: Decimal) -> list[CachedBalance]:
+def apply_or_refuse(movement: Movement, amount: Decimal) -> list[CachedBalance]:
+    """Apply a movement that needs `amount`, inside the caller's transaction.
+
+    Raises:
+        InsufficientBalanceError: less than `amount` is available.
+    """
     try:
         return apply_movements([movement])
     except IntegrityError as error:

@@ -22,11 +22,9 @@ PARTS = {
     "engine": "the pure engine against other people's",
     "pipeline": "records waiting on the log, until they are settled and cached",
     "accept": "POST /orders, one by one",
-    "batch": "POST /orders/batch",
     "latency": "from 201 to the settled balance",
     "read": "GET /balance/{user_id}",
     "recovery": "a matching worker reads its books again",
-    "soak": "a million orders through the running system; memory",
 }
 DESCRIPTION = (
     "Measure the exchange, each figure beside a ceiling measured in the same run.\n\nparts:"
@@ -67,7 +65,6 @@ def _measure(part: str, options: argparse.Namespace) -> list[Figure]:
     return measure(
         Options(
             kafka=options.kafka, scale=options.scale, workers=options.workers,
-            plots=options.plots,
         )
     )  # fmt: skip
 
@@ -80,8 +77,6 @@ def _in_own_process(part: str, options: argparse.Namespace) -> list[Figure]:
             "--kafka", options.kafka, "--scale", str(options.scale),
             "--workers", str(options.workers),
         ]  # fmt: skip
-        if options.plots is not None:
-            argv += ["--plots", str(options.plots)]
         subprocess.run(argv, check=True)
         return read_json(found)
 
@@ -108,7 +103,6 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--json", type=Path, help="write every run's figures there")
     parser.add_argument("--markdown", type=Path, help="write the table there")
-    parser.add_argument("--plots", type=Path, help="write pictures into this folder")
     parser.add_argument("--in-process", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.parts = options.parts or list(PARTS)

@@ -73,7 +73,9 @@ class Load:
 def ask_all(
     port: int, requests: Iterator[bytes], *, clients: int, expect: int, seconds: float
 ) -> Load:
-    """Let `clients` ask at once, each its next request when it has its answer, for `seconds`.
+    """Let `clients` ask at once, each its next request when it has its answer.
+
+    Ends after `seconds`, or with the requests.
 
     Raises:
         UnexpectedStatusError, OSError: what the first client met that did not get its answer.
@@ -89,9 +91,9 @@ def ask_all(
             connection = Connection(port)
             while not errors:
                 with lock:
-                    request = next(requests)
+                    request = next(requests, None)
                 began = perf_counter()
-                if began > deadline:
+                if request is None or began > deadline:
                     break
                 connection.ask(request, expect=expect)
                 mine.append(perf_counter() - began)

@@ -2,20 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 
 @dataclass(frozen=True)
 class Options:
     """`scale`: 1 for the real thing, less for a try: it shortens flows, and says nothing about
-    speed then. `plots`: where pictures go, or None. `workers`: matching and trades workers each,
-    of the part that can have several."""
+    speed then. `workers`: matching and trades workers each, of the part that can have several."""
 
     kafka: Literal["embedded", "apache"] = "embedded"
     scale: float = 1.0
     workers: int = 1
-    plots: Path | None = None
     say: Callable[[str], None] = print
 
     def scaled(self, count: int, *, least: int = 1) -> int:

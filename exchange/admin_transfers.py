@@ -56,7 +56,7 @@ class TransferForm(forms.Form):
     note = forms.CharField(
         max_length=200,
         widget=UnfoldAdminTextInputWidget,
-        help_text="Why; it stays in the ledger, with your name.",
+        help_text="Why; it stays in the ledger, with your name. The user reads the note.",
     )
 
 

@@ -19,15 +19,13 @@ from exchange.api.fields import (
     PlainTextField,
     WholeNumberField,
 )
+from exchange.api.filters import STORABLE, PeriodFilter, names_field, read_filter
 from exchange.middleware import current_request_id
 from orders import selectors, services
 from orders.cancel_all_api import CancelsAll
 from orders.models import Order
 from orders.reading import DEFAULT_QUOTE, plain_order
 from orders.rendering import render_order
-
-_STORABLE = r"^[^\x00]+\Z"
-"""Any text that Postgres takes: a name that is none is looked up, and unknown."""
 
 EXAMPLE_ORDER = {
     "user_id": 1,
@@ -56,14 +54,14 @@ class OrderInput(serializers.Serializer[Any]):
         "credentials.",
     )
     market = serializers.RegexField(
-        _STORABLE,
+        STORABLE,
         max_length=21,
         trim_whitespace=False,
         required=False,
         help_text="For example ADA-USDT.",
     )
     asset = serializers.RegexField(
-        _STORABLE,
+        STORABLE,
         max_length=10,
         trim_whitespace=False,
         required=False,
@@ -171,12 +169,16 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         return order.cancel_requested_at is not None
 
 
-class OrderFilter(serializers.Serializer[Any]):
-    """What `GET /orders` can be narrowed by."""
+class OrderFilter(PeriodFilter):
+    """What `GET /orders` can be narrowed by; `from` and `to` are about when it was placed."""
 
     user_id = WholeNumberField(min_value=1, max_value=2**63 - 1, required=False)
-    market = serializers.RegexField(_STORABLE, max_length=21, trim_whitespace=False, required=False)
-    status = NameField(Order.Status.choices, required=False)
+    market = serializers.RegexField(STORABLE, max_length=21, trim_whitespace=False, required=False)
+    side = NameField(Order.Side.choices, required=False)
+    status = names_field(Order.Status.values, "Orders in this status.")
+    client_order_id = serializers.RegexField(
+        STORABLE, max_length=64, trim_whitespace=False, required=False
+    )
 
 
 _SHORT = OpenApiExample(
@@ -206,9 +208,8 @@ class OrderListView(CancelsAll, GenericAPIView[Order]):
         tags=["orders"],
     )
     def get(self, request: Request) -> Response:
-        wanted = OrderFilter(data=request.query_params.dict())
-        wanted.is_valid(raise_exception=True)
-        asked: dict[str, Any] = wanted.validated_data
+        asked = read_filter(OrderFilter, request)
+        asked["statuses"] = asked.pop("status", None)
         asked["user_id"] = listed_user(request, asked.get("user_id"), "orders.view_order")
         found = selectors.list_orders(**asked)
         page = self.paginate_queryset(found)

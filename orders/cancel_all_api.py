@@ -11,6 +11,7 @@ from exchange.access.requester import meant_user
 from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
 from exchange.api.fields import WholeNumberField
+from exchange.api.filters import STORABLE
 from orders import canceling
 
 
@@ -24,7 +25,7 @@ class CancelAllFilter(serializers.Serializer[Any]):
         help_text="Your own if not given. Somebody else's are for staff and service credentials.",
     )
     market = serializers.RegexField(
-        r"^[^\x00]+\Z",
+        STORABLE,
         max_length=21,
         trim_whitespace=False,
         required=False,

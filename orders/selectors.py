@@ -1,6 +1,7 @@
 """Reads of orders and markets. Nothing here writes."""
 
 from collections.abc import Collection
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -42,17 +43,22 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
 
 
 def list_orders(
-    *, user_id: int | None = None, market: str | None = None, status: str | None = None
+    *,
+    user_id: int | None = None,
+    market: str | None = None,
+    side: str | None = None,
+    statuses: Collection[str] | None = None,
+    client_order_id: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
 ) -> QuerySet[Order]:
-    """Return orders, newest first, of a user, a market, in a status."""
-    orders = Order.objects.order_by("-id")
-    if user_id is not None:
-        orders = orders.filter(user_id=user_id)
-    if market is not None:
-        orders = orders.filter(market_id=market)
-    if status is not None:
-        orders = orders.filter(status=status)
-    return orders
+    """Return orders, newest first; `since` (at or after) and `until` (before): when placed."""
+    conditions = {
+        "user_id": user_id, "market_id": market, "side": side, "status__in": statuses,
+        "client_order_id": client_order_id, "created_at__gte": since, "created_at__lt": until,
+    }  # fmt: skip
+    given = {name: value for name, value in conditions.items() if value is not None}
+    return Order.objects.filter(**given).order_by("-id")
 
 
 def list_markets() -> QuerySet[Market]:

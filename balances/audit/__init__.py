@@ -4,6 +4,7 @@
     money       balances and the ledger
     orders      orders, their fills and holds
     trades      trades
+    transfers   requested deposits and withdrawals
     candles     candles
     log         checkpoints, places on the log, halts
     runner      all checks on one snapshot of Postgres
@@ -20,10 +21,19 @@ from balances.audit.log import LOG_CHECKS
 from balances.audit.money import MONEY_CHECKS
 from balances.audit.orders import ORDER_CHECKS
 from balances.audit.trades import TRADE_CHECKS
+from balances.audit.transfers import TRANSFER_CHECKS
 
 CHECKS: dict[str, Check] = {
     check.name: check
-    for check in (*MONEY_CHECKS, *ORDER_CHECKS, *TRADE_CHECKS, *CANDLE_CHECKS, *LOG_CHECKS)
+    for checks in (
+        MONEY_CHECKS,
+        ORDER_CHECKS,
+        TRADE_CHECKS,
+        TRANSFER_CHECKS,
+        CANDLE_CHECKS,
+        LOG_CHECKS,
+    )
+    for check in checks
 }
 """Every check on Postgres by its name, in the order in which they are shown."""
 

@@ -74,18 +74,24 @@ MONEY_CHECKS = (
     Check(
         name="ledger_owner",
         says="A ledger entry of an order is of its user, and of the asset that its kind moves;"
-        " a deposit or withdrawal is of no order.",
+        " a deposit or withdrawal is of no order, and of the user and asset of its request.",
         looks_at="balances_ledgerentry",
         sql="""
-            SELECT l.id, l.kind, l.user_id, l.asset_id AS asset, l.order_id,
+            SELECT l.id, l.kind, l.user_id, l.asset_id AS asset, l.order_id, l.transfer_id,
               o.user_id AS user_of_order, o.side, o.market_id AS market,
               l.available_change, l.held_change
             FROM balances_ledgerentry l
             LEFT JOIN orders_order o ON o.id = l.order_id
             LEFT JOIN orders_market m ON m.symbol = o.market_id
+            LEFT JOIN balances_transfer t ON t.id = l.transfer_id
             WHERE NOT coalesce(CASE
+              WHEN l.transfer_id IS NOT NULL AND (l.user_id <> t.user_id
+                OR l.asset_id <> t.asset_id OR l.order_id IS NOT NULL
+                OR l.kind NOT IN (t.kind, 'hold', 'release')) THEN false
               WHEN l.kind IN ('deposit', 'withdrawal') THEN l.order_id IS NULL
                 AND l.held_change = 0 AND (l.kind = 'deposit') = (l.available_change > 0)
+              WHEN t.kind = 'withdrawal' THEN l.available_change = -l.held_change
+                AND (l.kind = 'hold') = (l.held_change > 0)
               WHEN l.kind IN ('hold', 'release') THEN l.user_id = o.user_id
                 AND l.asset_id = CASE o.side WHEN 'buy' THEN m.quote_id ELSE m.base_id END
                 AND l.available_change = -l.held_change

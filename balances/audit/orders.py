@@ -5,18 +5,23 @@ from balances.audit.check import Check
 ORDER_CHECKS = (
     Check(
         name="holds",
-        says="What a user has on hold of an asset is what their unfinished orders reserve.",
+        says="What a user has on hold of an asset is what their unfinished orders and requested"
+        " withdrawals reserve.",
         looks_at="balances_balance",
         sql="""
-            SELECT user_id, asset_id AS asset, b.held, o.held AS reserved_by_orders
+            SELECT user_id, asset_id AS asset, b.held, o.held AS reserved_by_orders,
+              w.held AS reserved_by_withdrawals
             FROM balances_balance b FULL JOIN (
               SELECT user_id, CASE side WHEN 'buy' THEN quote_id ELSE base_id END AS asset_id,
                 sum((quantity - filled_quantity) * CASE side WHEN 'buy' THEN price ELSE 1 END)
                   AS held
               FROM orders_order JOIN orders_market ON symbol = market_id
               WHERE status IN ('pending', 'open', 'partially_filled') GROUP BY 1, 2
-            ) o USING (user_id, asset_id)
-            WHERE coalesce(b.held, 0) <> coalesce(o.held, 0)""",
+            ) o USING (user_id, asset_id) FULL JOIN (
+              SELECT user_id, asset_id, sum(amount) AS held FROM balances_transfer
+              WHERE kind = 'withdrawal' AND status = 'requested' GROUP BY 1, 2
+            ) w USING (user_id, asset_id)
+            WHERE coalesce(b.held, 0) <> coalesce(o.held, 0) + coalesce(w.held, 0)""",
     ),
     Check(
         name="order_fills",

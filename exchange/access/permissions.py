@@ -42,6 +42,19 @@ class SignedInPerson(BasePermission):
         return True
 
 
+class SignedInToTransfer(SignedIn):
+    """As `SignedIn`, but a user's key only looks: what it could lose by trading is bounded."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        allowed = super().has_permission(request, view)
+        is_key_of_user = isinstance(request.auth, ApiKey) and not request.auth.may_act_for_users
+        if is_key_of_user and request.method not in SAFE_METHODS:
+            raise PermissionDenied(
+                "Sign in with your password: an API key cannot do this.", code="session_required"
+            )
+        return allowed
+
+
 def _nobody() -> NotAuthenticated:
     return NotAuthenticated(
         "Sign in at /login, or sign the request with an API key (GET /schema says how).",

@@ -61,6 +61,7 @@ UNFOLD = {
                 "items": [
                     _page("Users", "person", "exchange", "user"),
                     _page("API keys", "key", "exchange", "apikey"),
+                    _page("Transfers", "price_check", "balances", "transfer"),
                     _page("Balances", "account_balance_wallet", "balances", "balance"),
                     _page("Ledger", "menu_book", "balances", "ledgerentry"),
                 ],

@@ -46,6 +46,9 @@ SPECTACULAR_SETTINGS = {
         "OrderType": "orders.models.Order.Type",
         "TimeInForce": "orders.models.Order.TimeInForce",
         "OrderStatus": "orders.models.Order.Status",
+        "LedgerKind": "balances.models.LedgerEntry.Kind",
+        "TransferKind": "balances.models.Transfer.Kind",
+        "TransferStatus": "balances.models.Transfer.Status",
         "MarketState": "orders.models.Market.State",
     },
 }

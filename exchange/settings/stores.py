@@ -68,9 +68,9 @@ KAFKA_MAX_POLL_INTERVAL_MS = env.int("KAFKA_MAX_POLL_INTERVAL_MS", default=15_00
 """The longest step of a worker between two looks at its group; also how long the broker waits for
 the members that a group had when a new one joins. A member that has gone without a word while the
 broker came back is waited for in full, and nobody reads meanwhile."""
-KAFKA_FETCH_MAX_WAIT_MS = env.int("KAFKA_FETCH_MAX_WAIT_MS", default=5)
-"""How long a fetch waits at the broker when there is nothing. The embedded broker does not wake
-a waiting fetch, so half of this is latency there."""
+KAFKA_FETCH_MAX_WAIT_MS = env.int("KAFKA_FETCH_MAX_WAIT_MS", default=100)
+"""How long a fetch waits at the broker when there is nothing. Apache Kafka answers as soon as there
+is something; the embedded broker never waits (`exchange.kafka.consumer`)."""
 KAFKA_MAX_BATCH = env.int("KAFKA_MAX_BATCH", default=500)
 """Records in a batch at most; under load a batch is as large as the backlog, up to this."""
 KAFKA_TOPIC_PREFIX = env.str("KAFKA_TOPIC_PREFIX", default="")

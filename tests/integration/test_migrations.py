@@ -112,5 +112,8 @@ def test_the_first_version_is_upgraded_with_all_that_it_has_written(scratch: str
     migrate(scratch, "exchange", "0002")  # and back, and forward again
     migrate(scratch)
     assert ask(scratch, keys) == [("sealed",), ("",)]
+    migrate(scratch, "balances", "0004")
+    migrate(scratch)
+    assert ask(scratch, notes)[0] == (None, "system")
     unchecked = "SELECT conname FROM pg_constraint WHERE NOT convalidated"
     assert ask(scratch, unchecked) == []

@@ -17,15 +17,18 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.views.generic import View
 from drf_spectacular.generators import SchemaGenerator
 
+from balances.models import Transfer
 from exchange.access import signatures
 from exchange.api import schema_view
 from exchange.api.schema_view import SchemaView
+from orders.models import Order
 from tests.api import ApiClient, openapi
 from tests.support import World
 
 SERVICES = ("all", "orders", "balances", "matching")
 PAGES = (
     "/orders", "/orders?limit=1", "/orders?limit=0", "/orders/999999999", "/balance/1", "/balance/99",
+    "/balance/1/ledger", "/balance/99/ledger", "/fills?user_id=1", "/transfers", "/orders/999999999/fills",
     "/markets", "/markets?limit=2", "/markets/ADA-USDT/book", "/markets/ADA-USDT/trades",
     "/markets/ADA-USDT/bbo", "/markets/ADA-USDT/ticker", "/markets/ADA-USDT/candles?interval=1m",
     "/markets/NO-SUCH/book", "/health/live", "/health/ready",
@@ -76,7 +79,7 @@ def test_every_operation_is_in_the_schema_and_no_other() -> None:
     }
     assert documented == _operations()
     assert ("post", "/orders") in documented
-    assert len(documented) == 19
+    assert len(documented) == 24
 
 
 def test_every_operation_says_what_it_is() -> None:
@@ -97,6 +100,11 @@ def test_every_operation_says_what_it_is() -> None:
         ("get", "/orders/{order_id}", {"200", "401", "403", "404", "503"}),
         ("delete", "/orders/{order_id}", {"202", "401", "403", "404", "422", "503"}),
         ("get", "/balance/{user_id}", {"200", "401", "403", "404", "503"}),
+        ("get", "/balance/{user_id}/ledger", {"200", "400", "401", "403", "404", "503"}),
+        ("get", "/transfers", {"200", "400", "401", "403", "503"}),
+        ("post", "/transfers", {"200", "201", "400", "401", "403", "413", "415", "422", "503"}),
+        ("get", "/fills", {"200", "400", "401", "403", "503"}),
+        ("get", "/orders/{order_id}/fills", {"200", "400", "401", "403", "404", "503"}),
         ("get", "/api-keys", {"200", "400", "401", "403", "503"}),
         ("post", "/api-keys", {"201", "400", "401", "403", "413", "415", "422", "503"}),
         ("delete", "/api-keys/{api_key_id}", {"200", "401", "403", "404", "503"}),
@@ -175,7 +183,13 @@ def test_the_schema_says_what_an_order_has_to_name(
     assert (answer.status_code != 400) == fits
 
 
-@pytest.mark.parametrize("path", ["/orders", "/api-keys", "/markets", "/markets/{symbol}/trades"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/orders", "/api-keys", "/markets", "/markets/{symbol}/trades", "/balance/{user_id}/ledger",
+        "/fills", "/orders/{order_id}/fills", "/transfers",
+    ],
+)  # fmt: skip
 def test_the_schema_says_how_long_a_page_may_be(path: str) -> None:
     parameters = {
         parameter["name"]: parameter["schema"]
@@ -183,6 +197,16 @@ def test_the_schema_says_how_long_a_page_may_be(path: str) -> None:
     }
     assert parameters["limit"] == {"type": "integer", "minimum": 1, "maximum": 500, "default": 50}
     assert parameters["cursor"] == {"type": "string", "minLength": 1}
+
+
+@pytest.mark.parametrize(
+    ("path", "names"),
+    [("/orders", Order.Status.values), ("/transfers", Transfer.Status.values)],
+)
+def test_the_schema_names_the_statuses_of_each_list(path: str, names: list[str]) -> None:
+    parameters = openapi()["paths"][path]["get"]["parameters"]
+    (status,) = (one["schema"] for one in parameters if one["name"] == "status")
+    assert status == {"type": "array", "items": {"type": "string", "enum": names}}
 
 
 @pytest.mark.parametrize("service", SERVICES)

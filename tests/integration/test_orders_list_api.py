@@ -13,7 +13,7 @@ def five_orders(exchange_world: World) -> World:
     world = exchange_world
     with connection.cursor() as cursor:
         cursor.execute("ALTER SEQUENCE orders_order_id_seq RESTART")
-    world.place(1, "buy", 1, "1.9")
+    world.place(1, "buy", 1, "1.9", client_order_id="mine-1")
     world.place(2, "sell", 1, "1.9")
     world.place(1, "buy", 1, "1.8")
     world.place(1, "buy", "0.01", 100, market="BTC-USDT")
@@ -42,6 +42,17 @@ def ids(api: ApiClient, path: str) -> list[int]:
         ("?status=filled", [2, 1]),
         ("?status=canceled", []),
         ("?user_id=1&market=ADA-USDT&status=open", [3]),
+        ("?status=open,pending", [5, 4, 3]),
+        ("?status=open&status=pending", [5, 4, 3]),
+        ("?status=open,open&status=filled", [4, 3, 2, 1]),
+        ("?side=sell", [2]),
+        ("?side=buy&status=filled", [1]),
+        ("?client_order_id=mine-1", [1]),
+        ("?client_order_id=mine-1&user_id=2", []),
+        ("?client_order_id=%20", []),
+        ("?from=2000-01-01T00:00:00Z", [5, 4, 3, 2, 1]),
+        ("?from=2999-01-01T00:00:00Z", []),
+        ("?to=2000-01-01T00:00:00.5%2B02:00", []),
         ("?limit=2", [5, 4]),
         ("?limit=500", [5, 4, 3, 2, 1]),
     ],
@@ -50,6 +61,13 @@ def test_orders_are_listed_newest_first_and_narrowed_down(
     five_orders: World, api: ApiClient, query: str, expected: list[int]
 ) -> None:
     assert ids(api, f"/orders{query}") == expected
+
+
+def test_a_span_of_time_has_its_first_moment_and_not_its_last(
+    five_orders: World, api: ApiClient
+) -> None:
+    third, fourth = (api.get(f"/orders/{number}").json()["created_at"] for number in (3, 4))
+    assert ids(api, f"/orders?from={third}&to={fourth}") == [3]
 
 
 def test_a_listed_order_is_the_order(five_orders: World, api: ApiClient) -> None:

@@ -14,6 +14,7 @@ import pytest
 from django.core.management import get_commands
 from django.urls import resolve
 
+from balances.transfers_api import TransferInput
 from exchange.stack.processes import WEB_PORTS
 from orders.api import OrderInput
 
@@ -155,6 +156,9 @@ def test_every_command_of_ours_is_in_the_readme() -> None:
     assert {command for command in own if f"`manage.py {command}" not in readme} == set()
 
 
+BODIES = {"/orders": OrderInput, "/transfers": TransferInput}
+
+
 def test_curl_commands_of_the_readme_are_requests_that_the_services_know() -> None:
     calls = curl_calls((PROJECT / "README.md").read_text())
     services = {port: service for service, port in WEB_PORTS.items()}
@@ -169,7 +173,7 @@ def test_curl_commands_of_the_readme_are_requests_that_the_services_know() -> No
         assert hasattr(view.view_class, call.method.lower()), call  # type: ignore[attr-defined]
         if call.body is not None:
             body = json.loads(call.body, parse_float=Decimal)
-            OrderInput(data=body).is_valid(raise_exception=True)
+            BODIES[address.path](data=body).is_valid(raise_exception=True)
 
 
 def test_json_in_the_readme_is_json() -> None:
@@ -192,7 +196,7 @@ def test_every_direct_requirement_has_a_reason_and_its_version() -> None:
     rows = dict(re.findall(r"^\| (\S+) \| (\S+) \| \S", document, re.M))
     direct = {
         name
-        for group in ("base", "embedded", "dev")
+        for group in ("base", "embedded", "bench", "dev")
         for name in REQUIREMENT.findall((PROJECT / "requirements" / f"{group}.txt").read_text())
     }
 

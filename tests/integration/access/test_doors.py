@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -31,9 +32,18 @@ POST /orders/batch       | signin | 200    | 200      | 200       | 200      | 2
 POST /orders/batch/cancel| signin | 200    | 200      | 200       | 200      | 200      | scope    | 200       | 200    | 200     | scope
 DELETE /orders           | signin | 202    | 202      | 202       | 202      | 202      | scope    | 202       | 202    | 202     | scope
 DELETE /orders?user_id=1 | signin | 202    | not you  | 202       | not you  | not you  | scope    | 202       | 202    | 202     | scope
+GET …/{of 1}/fills       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
+GET /fills?user_id=1     | signin | 200    | not you  | 200       | not you  | not you  | 200      | scope     | 200    | 200     | 200
+GET /fills?user_id=2     | signin | not you| 200      | 200       | not you  | not you  | not you  | scope     | not you| 200     | 200
 GET /balance/1           | signin | 200    | no user! | 200       | no user! | 200      | 200      | scope     | 200    | 200     | 200
 GET /balance/2           | signin |no user!| 200      | 200       | no user! | 200      | no user! | scope     |no user!| 200     | 200
 GET /balance/99          | signin |no user!| no user! | no user!  | no user! | no user! | no user! | scope     |no user!| no user!| no user!
+GET …/1/ledger           | signin | 200    | no user! | 200       | no user! | no user! | 200      | scope     | 200    | 200     | 200
+GET …/2/ledger           | signin |no user!| 200      | 200       | no user! | no user! | no user! | scope     |no user!| 200     | 200
+POST /transfers          | signin | 201    | 201      | 201       | 201      | 201      | scope    | session   | session| 201     | scope
+POST /transfers for 1    | signin | 201    | not you  | 201       | not you  | not you  | scope    | session   | session| 201     | scope
+GET /transfers           | signin | 200    | 200      | 200       | 200      | 200      | 200      | scope     | 200    | 200     | 200
+GET /transfers?user_id=2 | signin | not you| 200      | 200       | not you  | not you  | not you  | scope     | not you| 200     | 200
 GET /api-keys            | signin | 200    | 200      | 200       | 200      | 200      | session  | session   | session| session | session
 POST /api-keys           | signin | 201    | 201      | 201       | 201      | 201      | session  | session   | session| session | session
 DELETE /api-keys/0       | signin | no key | no key   | no key    | no key   | no key   | session  | session   | session| session | session
@@ -68,6 +78,11 @@ def order_of(user_id: int) -> int:
     return Order.objects.filter(user_id=user_id).latest("pk").pk
 
 
+def ask_for_deposit(client: ApiClient, **user: int) -> Any:
+    wanted = {"kind": "deposit", "asset": "USDT", "amount": "1", "external_reference": uuid4().hex}
+    return client.post("/transfers", json.dumps(wanted | user), content_type="application/json")
+
+
 KEY = json.dumps({"name": "k", "scopes": ["read"]})
 DOORS: dict[str, Callable[[ApiClient], Any]] = {
     "POST /orders": lambda client: client.order(user_id=None, quantity=1),
@@ -87,9 +102,18 @@ DOORS: dict[str, Callable[[ApiClient], Any]] = {
     ),
     "DELETE /orders": lambda client: client.delete("/orders"),
     "DELETE /orders?user_id=1": lambda client: client.delete("/orders?user_id=1"),
+    "GET …/{of 1}/fills": lambda client: client.get(f"/orders/{order_of(1)}/fills"),
+    "GET /fills?user_id=1": lambda client: client.get("/fills?user_id=1"),
+    "GET /fills?user_id=2": lambda client: client.get("/fills?user_id=2"),
     "GET /balance/1": lambda client: client.get("/balance/1"),
     "GET /balance/2": lambda client: client.get("/balance/2"),
     "GET /balance/99": lambda client: client.get("/balance/99"),
+    "GET …/1/ledger": lambda client: client.get("/balance/1/ledger"),
+    "GET …/2/ledger": lambda client: client.get("/balance/2/ledger"),
+    "POST /transfers": ask_for_deposit,
+    "POST /transfers for 1": lambda client: ask_for_deposit(client, user_id=1),
+    "GET /transfers": lambda client: client.get("/transfers"),
+    "GET /transfers?user_id=2": lambda client: client.get("/transfers?user_id=2"),
     "GET /api-keys": lambda client: client.get("/api-keys"),
     "POST /api-keys": lambda client: client.post("/api-keys", KEY, content_type="application/json"),
     "DELETE /api-keys/0": lambda client: client.delete("/api-keys/0"),
@@ -134,9 +158,9 @@ def test_the_doors(world: World, who: str) -> None:
 def test_the_order_of_another_is_as_one_that_does_not_exist(world: World) -> None:
     order = world.place(1, "buy", 1, "1.8")
     client = browser_of(User.objects.get(pk=2))
-    for method in ("GET", "DELETE"):
-        theirs = client.generic(method, f"/orders/{order.pk}")
-        none = client.generic(method, "/orders/999999999")
+    for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/fills")):
+        theirs = client.generic(method, f"/orders/{order.pk}{rest}")
+        none = client.generic(method, f"/orders/999999999{rest}")
         assert theirs.status_code == none.status_code == 404
         assert theirs.content.replace(str(order.pk).encode(), b"999999999") == none.content
         assert {*theirs.headers} == {*none.headers}
@@ -146,9 +170,10 @@ def test_the_order_of_another_is_as_one_that_does_not_exist(world: World) -> Non
 
 def test_the_balances_of_another_are_as_those_of_no_user(world: World) -> None:
     client = browser_of(User.objects.get(pk=2))
-    theirs, none = client.get("/balance/1"), client.get("/balance/99")
-    assert theirs.content.replace(b"user 1", b"user 99") == none.content
-    assert {*theirs.headers} == {*none.headers}
+    for rest in ("", "/ledger", "/ledger?format=csv"):
+        theirs, none = client.get(f"/balance/1{rest}"), client.get(f"/balance/99{rest}")
+        assert theirs.content.replace(b"user 1", b"user 99") == none.content
+        assert {*theirs.headers} == {*none.headers}
 
 
 def test_a_refused_order_holds_nothing(world: World) -> None:

@@ -1,11 +1,14 @@
 """An operator's browser, and that of a clerk who may do little."""
 
+from decimal import Decimal
+
 import pytest
 from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 
 from balances.models import CacheTrust, LogEpoch, MarketHalt, PastHalt
+from balances.transfers import request_transfer
 from exchange.access.keys import create_api_key
 from exchange.models import User
 from orders.models import Market
@@ -27,6 +30,10 @@ def operator(exchange_world: World) -> Client:
     PastHalt.objects.create(
         market=market, epoch=epoch, offset=3, resumed_epoch=epoch, last_offset=5, reason="a slip",
         halted_at=timezone.now(), resumed_by=user, note="mended",
+    )  # fmt: skip
+    request_transfer(
+        user_id=2, kind="deposit", asset="ADA", amount=Decimal(5), external_reference="wire-5",
+        actor_id=2,
     )  # fmt: skip
     client = Client()
     client.force_login(user)

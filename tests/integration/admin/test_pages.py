@@ -20,8 +20,10 @@ from balances.models import (
     MarketHalt,
     PastHalt,
     Trade,
+    Transfer,
 )
 from balances.services import deposit
+from balances.transfers import request_transfer
 from exchange.admin_base import BoundedPaginator
 from exchange.admin_columns import admin_url
 from exchange.kafka import partition_for
@@ -43,9 +45,10 @@ OURS = [
     LogEpoch,
     MarketHalt,
     PastHalt,
+    Transfer,
 ]
 READ_ONLY = [
-    Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
+    Transfer, Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
 ]  # fmt: skip
 REGISTERED = [*OURS, CacheTrust, User, Group, ApiKey]
 
@@ -101,6 +104,9 @@ def test_what_the_engine_owns_is_read_only(operator: Client, model: type[Model])
         (Balance, "user2", 2),
         (LedgerEntry, "seed", 2),
         (Trade, "2", 1),
+        (Transfer, "wire-5", 1),
+        (Transfer, "user2", 1),
+        (Transfer, "user1", 0),
         (User, "user2", 1),
     ],
 )
@@ -123,7 +129,7 @@ def test_amounts_are_plain(operator: Client) -> None:
     assert ">1.9<" in re.sub(r"\s+", "", page)
 
 
-@pytest.mark.parametrize("model", [Order, Balance, LedgerEntry, Trade])
+@pytest.mark.parametrize("model", [Order, Balance, LedgerEntry, Trade, Transfer])
 def test_lists_ask_no_more_for_more_rows(
     operator: Client, exchange_world: World, model: type[Model]
 ) -> None:
@@ -137,6 +143,10 @@ def test_lists_ask_no_more_for_more_rows(
     for number in range(6):
         user = User.objects.create_user(f"more{number}")
         deposit(user_id=user.pk, asset="ADA", amount=Decimal(5))
+        request_transfer(
+            user_id=user.pk, kind="withdrawal", asset="ADA", amount=Decimal(1),
+            external_reference="w", actor_id=user.pk,
+        )  # fmt: skip
         exchange_world.place(user.pk, "sell", 1, "1.9")
     exchange_world.pump()
     with CaptureQueriesContext(connection) as many:

@@ -4,6 +4,7 @@ Used by the tests of the audit and of the replay.
 """
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,9 +13,11 @@ from django.db import connection, transaction
 from django.test.utils import override_settings
 from pytest_django import DjangoDbBlocker
 
+from balances import transfers
 from balances.audit import CHECKS, Outcome, parameters, run_check
 from balances.audit.runner import partitions_of_assets
 from exchange.kafka import Log
+from exchange.models import User
 from tests.integration.pipeline.test_recovery import begin_anew, random_flow
 from tests.support import World
 
@@ -31,11 +34,25 @@ def books(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         begin_anew(world)
         random_flow(world, seed=4, count=60)
         world.pump()
+        ask_for_transfers()
         random_flow(world, seed=5, count=5)  # pending: on the log, and not matched yet
         yield world
         world.close()
         log.delete_topics()
         call_command("flush", interactive=False)
+
+
+def ask_for_transfers() -> None:
+    """Make a deposit and a withdrawal of user 1 in every state."""
+    staff = User.objects.create_user("treasurer", is_staff=True).pk
+    for kind in ("deposit", "withdrawal"):
+        for decide in (None, transfers.approve_transfer, transfers.reject_transfer):
+            asked = transfers.request_transfer(
+                user_id=1, kind=kind, asset="USDT", amount=Decimal(3), actor_id=1,
+                external_reference=f"{kind}-{decide.__name__ if decide else 'waits'}",
+            )  # fmt: skip
+            if decide is not None:
+                decide(transfer_id=asked.transfer.pk, actor_id=staff, note="seen")
 
 
 class Books:

@@ -17,6 +17,7 @@ ACCEPTED = {401, 403, 404, 422}
 BEYOND_A_SCHEMA = {
     ("invalid_cursor", "cursor"),  # opaque: only a cursor that we made is one
     ("too_precise", "price"), ("too_precise", "quantity"),  # digits of a number with an exponent
+    ("too_precise", "amount"), ("too_large", "amount"),
     ("too_large", "price"), ("too_large", "quantity"),  # the same of one that is text
     ("too_precise", "step"), ("too_large", "step"),
     ("step_not_on_tick", "step"),  # the tick size is the market's

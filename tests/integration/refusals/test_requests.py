@@ -158,7 +158,10 @@ def _cursor(text: str) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode()
 
 
-@pytest.mark.parametrize("path", ["/orders", "/markets", "/markets/ADA-USDT/trades"])
+PAGED = ["/orders", "/markets", "/markets/ADA-USDT/trades", "/balance/1/ledger", "/transfers"]
+
+
+@pytest.mark.parametrize("path", PAGED)
 @pytest.mark.parametrize(
     "cursor",
     [
@@ -171,7 +174,7 @@ def test_a_bad_cursor_is_refused(refusing: ApiClient, path: str, cursor: str) ->
     assert refusal(refusing.get(f"{path}?cursor={cursor}")) == (400, "invalid_cursor", "cursor")
 
 
-@pytest.mark.parametrize("path", ["/orders", "/markets", "/markets/ADA-USDT/trades"])
+@pytest.mark.parametrize("path", PAGED)
 @pytest.mark.parametrize("limit", ["0", "-1", "501", "1.5", "ten", "", "%00", "1_0", "9" * 2_000])
 def test_a_bad_limit_is_refused(refusing: ApiClient, path: str, limit: str) -> None:
     assert refusal(refusing.get(f"{path}?limit={limit}")) == (400, "invalid", "limit")
@@ -190,6 +193,13 @@ def test_a_bad_limit_is_refused(refusing: ApiClient, path: str, limit: str) -> N
         ("status=done", "invalid_choice", "status"),
         ("status=%00", "invalid_choice", "status"),
         ("status=", "invalid_choice", "status"),
+        ("status=open,", "invalid_choice", "status"),
+        ("status=open&status=done", "invalid_choice", "status"),
+        ("side=long", "invalid_choice", "side"),
+        ("client_order_id=%00", "invalid", "client_order_id"),
+        ("client_order_id=" + "x" * 65, "too_long", "client_order_id"),
+        ("from=2026-01-01", "invalid", "from"),
+        ("to=", "invalid", "to"),
         ("user_id=", "invalid", "user_id"),
         ("market=", "required", "market"),
     ],
