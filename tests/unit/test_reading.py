@@ -67,6 +67,7 @@ def test_what_is_read_fast_is_what_the_serializer_reads(
     assert type(fast["side"]) is type(fast["market"]) is str
 
 
+@settings(deadline=None)
 @given(st.one_of(st.none(), st.integers(), st.text(), st.lists(st.just(_PLAIN))))
 def test_what_is_no_object_is_left_to_the_serializer(data: Any) -> None:
     assert plain_order(data) is None
@@ -84,6 +85,7 @@ _MOMENTS = st.datetimes(timezones=st.just(UTC), min_value=datetime(2020, 1, 1)) 
 _STORED = st.decimals(min_value=0, max_value=10**19, places=18)
 
 
+@settings(deadline=None)
 @given(
     st.builds(
         Order, id=st.integers(1), user_id=st.integers(1), market_id=st.just("ADA-USDT"),
@@ -99,6 +101,7 @@ def test_an_order_is_written_as_the_serializer_writes_it(order: Order) -> None:
     assert list(render_order(order)) == list(OrderOutput(order).data)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet='[]{}"a, \n', max_size=60))
 @example(json.dumps({"a": ["[", {"b": "}"}]}))
 def test_brackets_are_found_the_same_with_and_without_backslashes(text: str) -> None:
