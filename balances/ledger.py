@@ -33,8 +33,12 @@ class Movement(NamedTuple):
     transfer_id: int | None = None
 
 
-def apply_movements(movements: Sequence[Movement]) -> list[CachedBalance]:
+def apply_movements(
+    movements: Sequence[Movement], *, are_locked: bool = False
+) -> list[CachedBalance]:
     """Change the balances and write the ledger; return each changed balance as it is afterwards.
+
+    `are_locked`: the caller has locked these balances.
 
     Raises:
         IntegrityError: a balance or a hold would become negative.
@@ -44,7 +48,7 @@ def apply_movements(movements: Sequence[Movement]) -> list[CachedBalance]:
         key = (movement.user_id, movement.asset)
         before = deltas.get(key, Delta(ZERO, ZERO))
         deltas[key] = Delta(before.available + movement.available, before.held + movement.held)
-    changed = add_to_balances(deltas)
+    changed = add_to_balances(deltas, are_locked=are_locked)
     _write_entries(movements, deltas, changed)
     return changed
 

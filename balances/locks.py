@@ -77,13 +77,41 @@ def lock_balances(keys: Collection[BalanceKey]) -> None:
     assert row[0] == len(ordered), "balances that were just made cannot be locked"
 
 
-def add_to_balances(deltas: dict[BalanceKey, Delta]) -> list[CachedBalance]:
+def lock_available(keys: Collection[BalanceKey]) -> dict[BalanceKey, Decimal]:
+    """Lock those balances of `keys` that exist; return what is available in each."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT b.user_id, b.asset_id, b.available FROM balances_balance b"
+            " JOIN unnest(%s::bigint[], %s::varchar[]) AS k(user_id, asset_id)"
+            " USING (user_id, asset_id)"
+            " ORDER BY b.user_id, b.asset_id FOR UPDATE OF b",
+            columns(sorted(keys)),
+        )
+        return {(row[0], row[1]): row[2] for row in cursor.fetchall()}
+
+
+def add_to_balances(
+    deltas: dict[BalanceKey, Delta], *, are_locked: bool = False
+) -> list[CachedBalance]:
     """Add `deltas` to the balances, locked in order, and return each as it is afterwards.
+
+    `are_locked`: the caller has locked them all. One balance alone has no order to be locked in:
+    the update locks it.
 
     Raises:
         IntegrityError: a balance or a hold would become negative.
     """
-    lock_balances(deltas)
+    if len(deltas) > 1 and not are_locked:
+        lock_balances(deltas)
+    changed = _add(deltas)
+    if not changed:  # the only one, and it does not exist yet
+        lock_balances(deltas)
+        changed = _add(deltas)
+    assert len(changed) == len(deltas), "a locked balance was not there to be changed"
+    return changed
+
+
+def _add(deltas: dict[BalanceKey, Delta]) -> list[CachedBalance]:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE balances_balance b SET available = b.available + d.available,"
@@ -94,9 +122,7 @@ def add_to_balances(deltas: dict[BalanceKey, Delta]) -> list[CachedBalance]:
             " RETURNING b.user_id, b.asset_id, b.available, b.held, b.version",
             columns((*key, *delta) for key, delta in deltas.items()),
         )
-        changed = [CachedBalance(*row) for row in cursor.fetchall()]
-    assert len(changed) == len(deltas), "a locked balance was not there to be changed"
-    return changed
+        return [CachedBalance(*row) for row in cursor.fetchall()]
 
 
 def balance_and_ledger(key: BalanceKey) -> tuple[Delta, Delta]:

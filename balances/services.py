@@ -3,7 +3,9 @@
 Settlement is in `balances.settle`, what is only asked for in `balances.transfers`.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
 import structlog
 from django.contrib.auth import get_user_model
@@ -12,7 +14,7 @@ from django.db import IntegrityError
 from balances.cache import CachedBalance
 from balances.changes import change_balances
 from balances.ledger import ZERO, Movement, apply_movements
-from balances.locks import Delta, add_to_balances, balance_and_ledger
+from balances.locks import Delta, add_to_balances, balance_and_ledger, lock_available
 from balances.models import SEED_NOTE, SYSTEM_NOTE
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
@@ -87,6 +89,44 @@ def hold(*, user_id: int, asset: str, amount: Decimal, order_id: int) -> list[Ca
     """
     movement = Movement(user_id, asset, "hold", -amount, amount, order_id)
     return apply_or_refuse(movement, amount)
+
+
+class Hold(NamedTuple):
+    """What an order needs: `amount` of `asset`."""
+
+    user_id: int
+    asset: str
+    amount: Decimal
+    order_id: int
+
+
+def hold_in_turn(holds: Sequence[Hold]) -> tuple[dict[int, ClientError], list[CachedBalance]]:
+    """Hold for one order after the other as far as it is there, inside the caller's transaction.
+
+    The same few statements however many there are. Returns why an order was refused, by its
+    number, and the changed balances for `change_balances`.
+    """
+    if not holds:
+        return {}, []
+    left = lock_available({(hold.user_id, hold.asset) for hold in holds})
+    strangers = _unknown_users(
+        {hold.user_id for hold in holds if (hold.user_id, hold.asset) not in left}
+    )
+    refused: dict[int, ClientError] = {}
+    movements = []
+    for hold in holds:
+        key = (hold.user_id, hold.asset)
+        rest = left.get(key, ZERO) - hold.amount
+        if rest >= 0:
+            left[key] = rest
+            movements.append(
+                Movement(hold.user_id, hold.asset, "hold", -hold.amount, hold.amount, hold.order_id)
+            )
+        elif hold.user_id in strangers:
+            refused[hold.order_id] = UnknownUserError(f"There is no user {hold.user_id}.")
+        else:
+            refused[hold.order_id] = _insufficient(hold.asset, hold.amount)
+    return refused, apply_movements(movements, are_locked=True) if movements else []
 
 
 def restore_from_ledger(*, user_id: int, asset: str, note: str) -> tuple[Delta, Delta]:
@@ -176,6 +216,20 @@ def require_user(user_id: int) -> None:
         raise UnknownUserError(f"There is no user {user_id}.")
 
 
+def _unknown_users(user_ids: set[int]) -> set[int]:
+    if not user_ids:
+        return set()
+    known = get_user_model().objects.filter(pk__in=user_ids).values_list("pk", flat=True)
+    return user_ids - set(known)
+
+
+def _insufficient(asset: str, amount: Decimal) -> InsufficientBalanceError:
+    return InsufficientBalanceError(
+        f"{format_amount(amount)} {asset} is needed, and less is available. "
+        "Deposit more, cancel an order that holds some, or ask for less."
+    )
+
+
 def apply_or_refuse(movement: Movement, amount: Decimal) -> list[CachedBalance]:
     """Apply a movement that needs `amount`, inside the caller's transaction.
 
@@ -187,7 +241,4 @@ def apply_or_refuse(movement: Movement, amount: Decimal) -> list[CachedBalance]:
     except IntegrityError as error:
         if "balance_no_overdraft" not in str(error):
             raise
-        raise InsufficientBalanceError(
-            f"{format_amount(amount)} {movement.asset} is needed, and less is available. "
-            "Deposit more, cancel an order that holds some, or ask for less."
-        ) from error
+        raise _insufficient(movement.asset, amount) from error

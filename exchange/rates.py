@@ -32,6 +32,9 @@ BACK_OFF_SECONDS = 2.0
 """After a failure nobody asks Redis for so long; then one request does, and no other waits."""
 MAX_BUCKETS = 50_000
 """What a process remembers without Redis; the bucket that was used longest ago goes first."""
+MAX_COST = 200
+"""What one event costs at most: the orders of a batch. It may cost more than a bucket holds; then
+it needs a full one, and the bucket owes the rest."""
 _PREFIX = "rate:"
 
 
@@ -66,19 +69,20 @@ class Verdict:
 _CHARGE = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local cost, max_cost = tonumber(ARGV[1]), tonumber(ARGV[2])
 local debts, wait, refusing = {}, 0, 0
 for i, key in ipairs(KEYS) do
-  local interval, burst = tonumber(ARGV[2 * i - 1]), tonumber(ARGV[2 * i])
+  local interval, burst = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
   local full_at = tonumber(redis.call('GET', key) or '0')
-  -- Never more than an empty bucket: a clock that was set back must not lock anybody out.
-  local debt = math.min(math.max(full_at - now, 0), interval * burst)
-  local over = debt + interval - interval * burst
+  -- Never more than the dearest event leaves: a clock set back must not lock anybody out.
+  local debt = math.min(math.max(full_at - now, 0), interval * math.max(burst, max_cost))
+  local over = debt + interval * math.min(cost, burst) - interval * burst
   if over > wait then wait, refusing = over, i end
   debts[i] = debt
 end
 if refusing == 0 then
   for i, key in ipairs(KEYS) do
-    debts[i] = debts[i] + tonumber(ARGV[2 * i - 1])
+    debts[i] = debts[i] + cost * tonumber(ARGV[2 * i + 1])
     redis.call('SET', key, string.format('%.0f', now + debts[i]),
       'PX', math.ceil(debts[i] / 1000))
   end
@@ -100,16 +104,16 @@ class SharedBuckets:
         )
         self._charge = self._redis.register_script(_CHARGE)
 
-    def charge(self, limits: Sequence[Limit]) -> Verdict:
-        """Take a token from each bucket, or from none.
+    def charge(self, limits: Sequence[Limit], cost: int = 1) -> Verdict:
+        """Take `cost` tokens from each bucket, or none from any.
 
         Raises:
             redis.RedisError: Redis is away, silent, or full.
         """
         keys = [_PREFIX + limit.key for limit in limits]
         arguments = [number for limit in limits for number in (limit.interval, limit.burst)]
-        refusing, *debts = self._charge(keys=keys, args=arguments)
-        return _verdict(limits, debts, int(refusing) - 1)
+        refusing, *debts = self._charge(keys=keys, args=[cost, MAX_COST, *arguments])
+        return _verdict(limits, debts, int(refusing) - 1, cost)
 
     def forget(self, keys: Sequence[str]) -> None:
         """Fill buckets up again.
@@ -128,24 +132,21 @@ class OwnBuckets:
         self._full_at: OrderedDict[str, int] = OrderedDict()
         self._lock = threading.Lock()
 
-    def charge(self, limits: Sequence[Limit]) -> Verdict:
-        """Take a token from each bucket, or from none."""
+    def charge(self, limits: Sequence[Limit], cost: int = 1) -> Verdict:
+        """Take `cost` tokens from each bucket, or none from any."""
         with self._lock:
             now = time.monotonic_ns() // 1000
             debts = [max(self._full_at.get(limit.key, 0) - now, 0) for limit in limits]
-            over = [
-                debt + limit.interval - limit.interval * limit.burst
-                for debt, limit in zip(debts, limits, strict=True)
-            ]
+            over = [_over(limit, debt, cost) for debt, limit in zip(debts, limits, strict=True)]
             refusing = over.index(max(over)) if max(over) > 0 else -1
             if refusing < 0:
-                debts = [d + limit.interval for d, limit in zip(debts, limits, strict=True)]
+                debts = [d + cost * limit.interval for d, limit in zip(debts, limits, strict=True)]
                 for debt, limit in zip(debts, limits, strict=True):
                     self._full_at[limit.key] = now + debt
                     self._full_at.move_to_end(limit.key)
                 while len(self._full_at) > self._max_buckets:
                     self._full_at.popitem(last=False)
-        return _verdict(limits, debts, refusing)
+        return _verdict(limits, debts, refusing, cost)
 
     def forget(self, keys: Sequence[str]) -> None:
         """Fill buckets up again."""
@@ -208,10 +209,10 @@ class Buckets:
         self._is_failing = False
         self._closed_until = 0.0
 
-    def charge(self, limits: Sequence[Limit]) -> Verdict:
-        """Take a token from each bucket, or from none. `limits` must not be empty."""
-        verdict = self._ask(limits)
-        if not verdict.allowed:
+    def charge(self, limits: Sequence[Limit], cost: int = 1) -> Verdict:
+        """Take `cost` tokens from each bucket, or none from any. `limits` must not be empty."""
+        verdict = self._ask(limits, cost)
+        if not verdict.allowed and cost == 1:  # one that costs less may pass
             self._refusals.note(verdict)
         return verdict
 
@@ -220,16 +221,16 @@ class Buckets:
         found = (self._refusals.of(limit) for limit in limits)
         return next((verdict for verdict in found if verdict is not None), None)
 
-    def _ask(self, limits: Sequence[Limit]) -> Verdict:
+    def _ask(self, limits: Sequence[Limit], cost: int) -> Verdict:
         if self._may_ask():
             try:
-                verdict = self._shared.charge(limits)
+                verdict = self._shared.charge(limits, cost)
             except redis.RedisError as error:
                 self._failed(error)
             else:
                 self._answered()
                 return verdict
-        return self._own.charge(limits)
+        return self._own.charge(limits, cost)
 
     def forget(self, keys: Sequence[str]) -> None:
         """Fill buckets up again, as far as they can be reached."""
@@ -269,20 +270,26 @@ class Buckets:
         logger.info("rate_store_reachable_again")
 
 
-def _verdict(limits: Sequence[Limit], debts: Sequence[int], refusing: int) -> Verdict:
+def _over(limit: Limit, debt: int, cost: int) -> int:
+    """Return how long an event has to wait (microseconds); 0 or less: not at all."""
+    return debt + limit.interval * min(cost, limit.burst) - limit.interval * limit.burst
+
+
+def _verdict(
+    limits: Sequence[Limit], debts: Sequence[int], refusing: int, cost: int = 1
+) -> Verdict:
     """Judge by the limit that refuses; when none does, by the one with the least left."""
     left = [
-        (limit.interval * limit.burst - debt) // limit.interval
+        max(limit.interval * limit.burst - debt, 0) // limit.interval
         for limit, debt in zip(limits, debts, strict=True)
     ]
     at = refusing if refusing >= 0 else min(range(len(limits)), key=lambda i: (left[i], -debts[i]))
     limit, debt = limits[at], debts[at]
-    over = debt + limit.interval - limit.interval * limit.burst
     return Verdict(
         allowed=refusing < 0,
         limit=limit,
-        remaining=left[at] if refusing < 0 else 0,
-        wait_seconds=0.0 if refusing < 0 else over / 1_000_000,
+        remaining=left[at] if refusing < 0 or cost > 1 else 0,
+        wait_seconds=0.0 if refusing < 0 else _over(limit, debt, cost) / 1_000_000,
         reset_seconds=debt / 1_000_000,
     )
 

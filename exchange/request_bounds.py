@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
 from exchange.api.pages import error_answer
-from exchange.api.parsers import MAX_BODY_BYTES, BodyTooLargeError
+from exchange.api.parsers import BodyTooLargeError, most_bytes
 
 MAX_QUERY_BYTES = 2048
 """No address of the API or the admin has so many parameters."""
@@ -39,7 +39,7 @@ def _refusal(request: HttpRequest) -> HttpResponse | None:
             411, "length_required", "Send the body with a Content-Length, not in chunks."
         )
     is_form = request.path_info.startswith(_ADMIN)
-    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE if is_form else MAX_BODY_BYTES
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE if is_form else most_bytes(request.path_info)
     if _body_bytes(request) > most:
         return error_answer(
             413, BodyTooLargeError.default_code, f"The body is larger than {most} bytes."

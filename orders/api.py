@@ -22,10 +22,10 @@ from exchange.api.fields import (
 from exchange.api.filters import STORABLE, PeriodFilter, names_field, read_filter
 from exchange.middleware import current_request_id
 from orders import selectors, services
+from orders.cancel_all_api import CancelsAll
 from orders.models import Order
-
-DEFAULT_QUOTE = "USDT"
-"""The quote asset of the short form, which names only the base asset."""
+from orders.reading import DEFAULT_QUOTE, plain_order
+from orders.rendering import render_order
 
 EXAMPLE_ORDER = {
     "user_id": 1,
@@ -128,6 +128,21 @@ class OrderInput(serializers.Serializer[Any]):
         raise serializers.ValidationError({name: f"Give {name}: buy or sell."}, code="required")
 
 
+def read_order(data: Any) -> dict[str, Any]:
+    """Return the order that was sent, as `OrderInput` validates it.
+
+    Raises:
+        ValidationError: it is none.
+    """
+    plain = plain_order(data)
+    if plain is not None:
+        return plain
+    order = OrderInput(data=data)
+    order.is_valid(raise_exception=True)
+    validated: dict[str, Any] = order.validated_data
+    return validated
+
+
 class OrderOutput(serializers.ModelSerializer[Order]):
     """A stored order."""
 
@@ -178,8 +193,8 @@ _FULL = OpenApiExample(
 )  # fmt: skip
 
 
-class OrderListView(GenericAPIView[Order]):
-    """Place an order, or list orders newest first."""
+class OrderListView(CancelsAll, GenericAPIView[Order]):
+    """Place an order, list orders newest first, or cancel all of one's own."""
 
     serializer_class = OrderInput
     queryset = Order.objects.none()
@@ -221,14 +236,12 @@ class OrderListView(GenericAPIView[Order]):
         tags=["orders"],
     )
     def post(self, request: Request) -> Response:
-        order = OrderInput(data=request.data)
-        order.is_valid(raise_exception=True)
-        asked: dict[str, Any] = order.validated_data
+        asked = read_order(request.data)
         asked["user_id"] = meant_user(request, asked["user_id"], "orders.add_order")
         asked["client_order_id"] = asked["client_order_id"] or own_id_of_order(request)
         placed = services.place_order(**asked, request_id=current_request_id())
         return Response(
-            OrderOutput(placed.order).data,
+            render_order(placed.order),
             status=201 if placed.created else 200,
             headers={"Location": f"/orders/{placed.order.pk}"},
         )

@@ -43,8 +43,8 @@ class _Count:
                 self._lock.release()
         return self._pending
 
-    def add_one(self) -> None:
-        self._pending += 1
+    def add(self, orders: int) -> None:
+        self._pending += orders
 
     def forget(self) -> None:
         self._expires_at = 0.0
@@ -53,22 +53,22 @@ class _Count:
 _count = _Count()
 
 
-def require_room() -> None:
-    """Return if one more order may be accepted.
+def require_room(orders: int = 1) -> None:
+    """Return if so many more orders may be accepted.
 
     Raises:
         BacklogFullError: too many orders wait already.
     """
-    if _count.pending() >= settings.ORDERS_MAX_PENDING:
+    if _count.pending() + orders > settings.ORDERS_MAX_PENDING:
         raise BacklogFullError(
-            f"{settings.ORDERS_MAX_PENDING} orders wait to be matched, which is the most. "
-            "Nothing was changed; send the order again in a few seconds."
+            f"At most {settings.ORDERS_MAX_PENDING} orders may wait to be matched. "
+            "Nothing was changed; send the same again in a few seconds."
         )
 
 
-def note_accepted() -> None:
-    """Count an order that this process has accepted since the last look."""
-    _count.add_one()
+def note_accepted(orders: int = 1) -> None:
+    """Count orders that this process has accepted since the last look."""
+    _count.add(orders)
 
 
 def forget_count() -> None:

@@ -1,8 +1,9 @@
 """Counting the orders that reach the service, by what became of them."""
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 from exchange.api.errors import ClientError
 from exchange.metrics import ORDERS
@@ -15,6 +16,7 @@ class _Placed(Protocol):
 
 P = ParamSpec("P")
 PlacedT = TypeVar("PlacedT", bound=_Placed)
+OutcomeT = TypeVar("OutcomeT")
 
 
 def counts_orders(place: Callable[P, PlacedT]) -> Callable[P, PlacedT]:
@@ -34,3 +36,30 @@ def counts_orders(place: Callable[P, PlacedT]) -> Callable[P, PlacedT]:
         return placed
 
     return counted
+
+
+def counts_batches(place: Callable[P, list[OutcomeT]]) -> Callable[P, list[OutcomeT]]:
+    """Count each of the `wishes` of a batch as `counts_orders` counts a single order."""
+
+    @wraps(place)
+    def counted(*args: P.args, **kwargs: P.kwargs) -> list[OutcomeT]:
+        orders = len(cast(Sequence[object], kwargs["wishes"]))
+        results = Counter(failed=orders)
+        try:
+            outcomes = place(*args, **kwargs)
+            results = Counter(_result(outcome) for outcome in outcomes)
+        except ClientError as error:
+            results = Counter({error.code: orders})
+            raise
+        finally:
+            for result, count in results.items():
+                ORDERS.labels(result).inc(count)
+        return outcomes
+
+    return counted
+
+
+def _result(outcome: Any) -> str:
+    if isinstance(outcome, ClientError):
+        return outcome.code
+    return "accepted" if outcome.created else "known"

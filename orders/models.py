@@ -205,6 +205,11 @@ class Order(models.Model):
             ),
             models.Index(fields=["id"], condition=Q(status="pending"), name="order_pending"),
             models.Index(
+                fields=["user", "id"],
+                condition=Q(status__in=UNFINISHED_STATUSES),
+                name="order_unfinished_by_user",
+            ),
+            models.Index(
                 fields=["id"],
                 condition=Q(cancel_requested_at__isnull=False, finished_at__isnull=True),
                 name="order_cancel_requested",

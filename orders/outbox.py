@@ -35,14 +35,14 @@ class _Outlet:
         self._opening = threading.Lock()
         self._open = False
 
-    def publish_soon(self, record: OutgoingRecord, order_id: int) -> None:
+    def publish_soon(self, records: Sequence[OutgoingRecord], order_ids: Sequence[int]) -> None:
         if self._open and not self._is_closed():
-            self._send(record, order_id)
+            self._send(records, order_ids)
         elif not self._is_closed() and self._opening.acquire(timeout=self._patience()):
             # One thread connects; the others find it connected, or closed.
             try:
                 if not self._is_closed():
-                    self._send(record, order_id)
+                    self._send(records, order_ids)
             finally:
                 self._opening.release()
 
@@ -53,12 +53,19 @@ class _Outlet:
     def _is_closed(self) -> bool:
         return time.monotonic() < self._closed_until
 
-    def _send(self, record: OutgoingRecord, order_id: int) -> None:
+    def _send(self, records: Sequence[OutgoingRecord], order_ids: Sequence[int]) -> None:
+        failures: list[BaseException] = []
+
+        def failed(error: BaseException) -> None:
+            if not failures:  # one line for a batch: the relay finds those that are missing
+                self._failed(order_ids, error)
+            failures.append(error)
+
         try:
-            self._publisher.publish_soon(record, lambda error: self._failed(order_id, error))
+            self._publisher.publish_all_soon(records, failed)
             self._open = True
         except LogError as error:
-            self._failed(order_id, error)
+            failed(error)
 
     def flush(self) -> None:
         self._publisher.flush()
@@ -69,11 +76,15 @@ class _Outlet:
         # What was given up just now says nothing about the log: no reason to leave it alone.
         self._closed_until = 0.0
 
-    def _failed(self, order_id: int, error: BaseException) -> None:
+    def _failed(self, order_ids: Sequence[int], error: BaseException) -> None:
         self._open = False
         self._closed_until = time.monotonic() + _RETRY_AFTER_SECONDS
         logger.warning(
-            "publish_failed", order_id=order_id, error=repr(error), action="The relay publishes it."
+            "publish_failed",
+            order_id=order_ids[0],
+            orders=len(order_ids),
+            error=repr(error),
+            action="The relay publishes what is missing.",
         )
 
 
@@ -92,12 +103,26 @@ def close() -> None:
 
 def publish_soon(order: Order) -> None:
     """Publish a new order; returns at once and never fails: the relay is the net."""
-    _outlet.publish_soon(new_order_record(order), order.pk)
+    publish_all_soon([order])
+
+
+def publish_all_soon(orders: Sequence[Order]) -> None:
+    """Publish new orders, in this order; as `publish_soon`."""
+    if orders:
+        records = [new_order_record(order) for order in orders]
+        _outlet.publish_soon(records, [order.pk for order in orders])
 
 
 def publish_cancel_soon(order: Order) -> None:
     """Publish the wish to cancel `order`; returns at once and never fails."""
-    _outlet.publish_soon(cancel_record(order), order.pk)
+    publish_cancels_soon([order])
+
+
+def publish_cancels_soon(orders: Sequence[Order]) -> None:
+    """Publish the wishes to cancel `orders`; as `publish_cancel_soon`."""
+    if orders:
+        records = [cancel_record(order) for order in orders]
+        _outlet.publish_soon(records, [order.pk for order in orders])
 
 
 def new_order_record(order: Order) -> OutgoingRecord:

@@ -66,6 +66,27 @@ def list_markets() -> QuerySet[Market]:
     return Market.objects.order_by("symbol")
 
 
+_MARKET_FIELDS = [field.attname for field in Market._meta.concrete_fields]
+
+
+def rules_of(symbols: Collection[str]) -> dict[str, Market]:
+    """Return those of the markets `symbols` that exist, as of now.
+
+    Asked for with each order: without the framework's own work on a query, which costs three
+    times what Postgres does.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {', '.join(_MARKET_FIELDS)} FROM orders_market"  # noqa: S608 - own fields
+            " WHERE symbol = ANY(%s::varchar[])",
+            [array(symbols)],
+        )
+        return {
+            row[0]: Market.from_db(connection.alias, _MARKET_FIELDS, row)
+            for row in cursor.fetchall()
+        }
+
+
 class Level(NamedTuple):
     """All that is wanted or offered at one price. `price`: quote per base; `quantity`: base."""
 

@@ -7,7 +7,7 @@ fail: the order row is the outbox, and the relay (`orders.relay`) publishes agai
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import structlog
 from django.contrib.auth import get_user_model
@@ -20,7 +20,7 @@ from balances.cache import CachedBalance
 from balances.changes import change_balances
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
-from orders import backlog, outbox
+from orders import backlog, outbox, selectors, storing
 from orders.counting import counts_orders
 from orders.models import UNFINISHED_STATUSES, Asset, Market, Order
 
@@ -73,6 +73,24 @@ class OrderFinishedError(ClientError):
     field = "order_id"
 
 
+MarketName = Literal["market", "asset"]
+
+
+class Wish(NamedTuple):
+    """An order as it is asked for. `price`: quote per base; `quantity`: base.
+
+    `market_named_by`: which input an error about the market names.
+    """
+
+    user_id: int
+    market: str
+    side: str
+    price: Decimal
+    quantity: Decimal
+    client_order_id: str | None = None
+    market_named_by: MarketName = "market"
+
+
 @dataclass(frozen=True)
 class Placed:
     """The stored order; `created` is False when the client's own id was known already."""
@@ -91,7 +109,7 @@ def place_order(
     quantity: Decimal,
     client_order_id: str | None = None,
     request_id: str = "",
-    market_named_by: Literal["market", "asset"] = "market",
+    market_named_by: MarketName = "market",
 ) -> Placed:
     """Hold the money, store the order, publish it. `price`: quote per base; `quantity`: base.
 
@@ -104,26 +122,21 @@ def place_order(
     """
     if client_order_id is not None and (known := _known(user_id, client_order_id)):
         return Placed(known, created=False)
-    rules = Market.objects.filter(pk=market).first()
-    if rules is None:
-        raise _no_market(market, market_named_by)
-    if rules.state == Market.State.HALTED:
-        raise MarketHaltedError(
-            f"{market} is halted: no new orders until it is resumed.", field=market_named_by
-        )
-    _check_amounts(rules, price, quantity)
+    wish = Wish(user_id, market, side, price, quantity, client_order_id, market_named_by)
+    rules = require_allowed(wish, selectors.rules_of([market]).get(market))
     backlog.require_room()
-    order = Order(
+    order = storing.new_order(
         user_id=user_id,
-        market=rules,
+        market=market,
         side=side,
         price=price,
         quantity=quantity,
         client_order_id=client_order_id,
         request_id=request_id,
+        created_at=timezone.now(),
     )
     try:
-        change_balances(lambda: _store_with_hold(order))
+        change_balances(lambda: _store_with_hold(order, rules))
     except balances.InsufficientBalanceError:
         if not get_user_model().objects.filter(pk=user_id).exists():
             raise balances.UnknownUserError(f"There is no user {user_id}.") from None
@@ -183,11 +196,37 @@ def reopen_market(*, market: str, halted_for: str) -> None:
     )
 
 
+def require_allowed(wish: Wish, market: Market | None) -> Market:
+    """Return the market of `wish`, if it exists and its rules allow such an order.
+
+    Raises:
+        ClientError: one of this module's, or `UnknownAssetError`.
+    """
+    if market is None:
+        raise _no_market(wish.market, wish.market_named_by)
+    if market.state == Market.State.HALTED:
+        raise MarketHaltedError(
+            f"{wish.market} is halted: no new orders until it is resumed.",
+            field=wish.market_named_by,
+        )
+    _check_amounts(market, wish.price, wish.quantity)
+    return market
+
+
+def amount_to_hold(
+    market: Market, side: str, price: Decimal, quantity: Decimal
+) -> tuple[str, Decimal]:
+    """Return what an order needs while it is live: (asset, amount)."""
+    if side == Order.Side.BUY:
+        return market.quote_id, price * quantity
+    return market.base_id, quantity
+
+
 def _known(user_id: int, client_order_id: str) -> Order | None:
     return Order.objects.filter(user_id=user_id, client_order_id=client_order_id).first()
 
 
-def _no_market(market: str, named_by: Literal["market", "asset"]) -> ClientError:
+def _no_market(market: str, named_by: MarketName) -> ClientError:
     base = market.rpartition("-")[0]
     if named_by == "asset" and not Asset.objects.filter(pk=base).exists():
         return balances.UnknownAssetError(f"There is no asset {base}. GET /markets lists them.")
@@ -211,14 +250,7 @@ def _check_amounts(market: Market, price: Decimal, quantity: Decimal) -> None:
         raise OrderTooLargeError("Price times quantity is beyond what an account can hold.")
 
 
-def _store_with_hold(order: Order) -> tuple[None, Sequence[CachedBalance]]:
-    order.pk = None
-    order._state.adding = True  # the work may run twice: the first row was rolled back
-    order.save(force_insert=True)
-    buys = order.side == Order.Side.BUY
-    asset, amount = (
-        (order.market.quote_id, order.price * order.quantity)
-        if buys
-        else (order.market.base_id, order.quantity)
-    )
+def _store_with_hold(order: Order, market: Market) -> tuple[None, Sequence[CachedBalance]]:
+    storing.insert_one(order)
+    asset, amount = amount_to_hold(market, order.side, order.price, order.quantity)
     return None, balances.hold(user_id=order.user_id, asset=asset, amount=amount, order_id=order.pk)

@@ -17,7 +17,7 @@ from rest_framework.request import Request
 from exchange.access import keys, signatures
 from exchange.access.sealing import UnsealableError, unseal
 from exchange.api.client_address import client_address
-from exchange.api.parsers import MAX_BODY_BYTES, BodyTooLargeError
+from exchange.api.parsers import BodyTooLargeError, most_bytes
 from exchange.models import ApiKey, User
 
 logger = structlog.get_logger(__name__)
@@ -130,8 +130,9 @@ def _check_window(claim: Claim, *, now: int) -> None:
 def _signed_text(request: HttpRequest, claim: Claim) -> str:
     """Return what the client has to have signed. The body is kept for the parser."""
     length = str(request.META.get("CONTENT_LENGTH", ""))
-    if length.isdecimal() and int(length) > MAX_BODY_BYTES:  # Django reads no further than this
-        raise BodyTooLargeError
+    most = most_bytes(request.path)
+    if length.isdecimal() and int(length) > most:  # Django reads no further than this
+        raise BodyTooLargeError(most)
     return signatures.canonical_text(
         timestamp=claim.timestamp,
         window=claim.window,

@@ -84,11 +84,13 @@ def own_user(request: Request) -> int | None:
     return request.user.pk
 
 
-def own_id_of_order(request: Request) -> str | None:
+def own_id_of_order(request: Request, place: int | None = None) -> str | None:
     """Return the `client_order_id` of a signed order that brings none; None if it is not signed.
 
     It is the same for the same signature, so an order that is sent a second time by whoever has
-    seen it is the first one (decision 0013).
+    seen it is the first one (decision 0013). `place`: which order of a batch it is, from 0.
     """
     signature = signature_of(request)
-    return None if signature is None else f"signed:{signature[:48]}"
+    if signature is None:
+        return None
+    return f"signed:{signature[:48]}" + ("" if place is None else f":{place}")

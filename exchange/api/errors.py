@@ -52,7 +52,7 @@ class ErrorBody(ErrorDetail):
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """DRF's exception handler: map `error` to an answer, or None for what is our own fault."""
     if isinstance(error, ClientError):
-        refusal = _answer(error.http_status, [_detail(error.code, error.field, error.message)])
+        refusal = _answer(*refusal_of(error))
         if error.retry_after_seconds is not None:
             refusal["Retry-After"] = str(error.retry_after_seconds)
         return refusal
@@ -76,11 +76,23 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
     response_of_drf = exception_handler(error, context)
     if response_of_drf is None or not isinstance(error, exceptions.APIException):
         return None
-    response = _answer(response_of_drf.status_code, _details(error.get_full_details()))
+    response = _answer(response_of_drf.status_code, refusal_of(error)[1])
     for name in ("Retry-After", "WWW-Authenticate", "Allow"):
         if response_of_drf.has_header(name):
             response[name] = response_of_drf[name]
     return response
+
+
+def refusal_of(error: ClientError | exceptions.APIException) -> tuple[int, list[dict[str, Any]]]:
+    """Return the status that `error` is answered with, and its mistakes."""
+    if isinstance(error, ClientError):
+        return error.http_status, [_detail(error.code, error.field, error.message)]
+    return error.status_code, _details(error.get_full_details())
+
+
+def body_of(errors: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the body that says these mistakes, as every refusal has it (`ErrorBody`)."""
+    return {**errors[0], "errors": errors}
 
 
 def _detail(code: str, field: str | None, message: str) -> dict[str, Any]:
@@ -88,7 +100,7 @@ def _detail(code: str, field: str | None, message: str) -> dict[str, Any]:
 
 
 def _answer(http_status: int, errors: list[dict[str, Any]]) -> Response:
-    return Response({**errors[0], "errors": errors}, status=http_status)
+    return Response(body_of(errors), status=http_status)
 
 
 _CODES = {

@@ -11,24 +11,36 @@ from rest_framework.exceptions import APIException, ParseError, UnsupportedMedia
 from rest_framework.parsers import JSONParser
 
 MAX_BODY_BYTES = 64 * 1024
-"""No request of this API comes near; what is larger is not read."""
+"""No other request of this API comes near; what is larger is not read."""
+MAX_BATCH_BYTES = 128 * 1024
+"""Of a batch of orders: 200 with all their fields at their longest, and spaces between."""
+BATCH_PATH = "/orders/batch"
 MAX_DEPTH = 16
 """Arrays and objects inside each other. An order has one level."""
 _MAX_INTEGER_DIGITS = 40
+_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
 _STRING_OR_BRACKET = re.compile(rb'"(?:[^"\\]|\\.?)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 """At every quote one alternative matches, closed or not: so any body is scanned once."""
 
 
 class BodyTooLargeError(APIException):
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_detail = f"The body is larger than {MAX_BODY_BYTES} bytes."
+    default_detail = "The body is too large."
     default_code = "body_too_large"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"The body is larger than {most} bytes.")
 
 
 class JSONTooDeepError(APIException):
     status_code = status.HTTP_400_BAD_REQUEST
     default_detail = f"Arrays and objects are nested more than {MAX_DEPTH} deep."
     default_code = "json_too_deep"
+
+
+def most_bytes(path: str) -> int:
+    """Return how large the body of a request to `path` may be."""
+    return MAX_BATCH_BYTES if path == BATCH_PATH else MAX_BODY_BYTES
 
 
 def _check_depth(body: bytes) -> None:
@@ -40,13 +52,21 @@ def _check_depth(body: bytes) -> None:
     if body.count(b"[") + body.count(b"{") <= MAX_DEPTH:
         return
     depth = 0
-    for found in _STRING_OR_BRACKET.finditer(body):
-        if found[0] in {b"[", b"{"}:
+    for bracket in _brackets(body):
+        if bracket in b"[{":
             depth += 1
             if depth > MAX_DEPTH:
                 raise JSONTooDeepError
-        elif found[0] in {b"]", b"}"}:
+        else:
             depth -= 1
+
+
+def _brackets(body: bytes) -> bytes:
+    """Return the brackets of `body` that are in no string."""
+    if b"\\" not in body:  # every quote begins or ends a string: twenty times as fast
+        return b"".join(body.split(b'"')[::2]).translate(None, _NO_BRACKET)
+    found = (match[0] for match in _STRING_OR_BRACKET.finditer(body))
+    return b"".join(text for text in found if text in {b"[", b"{", b"]", b"}"})
 
 
 def _decimal(text: str) -> Decimal:
@@ -80,14 +100,15 @@ class ExactJSONParser(JSONParser):
         self,
         stream: IO[bytes],
         media_type: str | None = None,
-        parser_context: Mapping[str, Any] | None = None,  # noqa: ARG002 - the interface of DRF
+        parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
         # DRF has compared it already, but takes `*/*` and `application/*` for JSON, too.
         if (media_type or "").partition(";")[0].strip().lower() != self.media_type:
             raise UnsupportedMediaType(media_type or "")
-        body = stream.read(MAX_BODY_BYTES + 1)
-        if len(body) > MAX_BODY_BYTES:
-            raise BodyTooLargeError
+        most = most_bytes(parser_context["request"].path) if parser_context else MAX_BODY_BYTES
+        body = stream.read(most + 1)
+        if len(body) > most:
+            raise BodyTooLargeError(most)
         _check_depth(body)
         try:
             return json.loads(

@@ -20,7 +20,7 @@ from rest_framework.throttling import BaseThrottle
 
 from exchange.api.client_address import client_address
 from exchange.api.pages import error_answer
-from exchange.rates import Limit, Verdict, buckets, whole_seconds
+from exchange.rates import MAX_COST, Limit, Verdict, buckets, whole_seconds
 
 if TYPE_CHECKING:  # it imports this module
     from rest_framework.views import APIView
@@ -44,8 +44,10 @@ class RateLimitedError(Throttled):
 class ExchangeThrottle(BaseThrottle):
     """Charges the limits of user, API key and address, whichever there are."""
 
-    def allow_request(self, request: Request, view: "APIView") -> bool:  # noqa: ARG002
+    def allow_request(self, request: Request, view: "APIView") -> bool:
         """Return True, or raise: so the answer can name the limit.
+
+        A request counts as one, or as many as the view's `throttle_cost` says.
 
         A service credential is not counted: it acts for all users, only a superuser makes it, and
         it has to count its users itself.
@@ -60,10 +62,17 @@ class ExchangeThrottle(BaseThrottle):
             request._request,
             user_id=request.user.pk if request.user else None,
             key_id=getattr(request.auth, "pk", None),
+            cost=cost_of(request, view),
         )
         if verdict is not None and not verdict.allowed:
             raise RateLimitedError(verdict)
         return True
+
+
+def cost_of(request: Request, view: "APIView") -> int:
+    """Return as how many requests this one counts."""
+    throttle_cost: Callable[[Request], int] | None = getattr(view, "throttle_cost", None)
+    return 1 if throttle_cost is None else max(1, min(throttle_cost(request), MAX_COST))
 
 
 class RateLimitMiddleware:
@@ -128,10 +137,12 @@ def _count_afterwards(
     return verdict, _too_many(verdict) if verdict is not None and refused else None
 
 
-def charge(request: HttpRequest, *, user_id: Any = None, key_id: Any = None) -> Verdict | None:
+def charge(
+    request: HttpRequest, *, user_id: Any = None, key_id: Any = None, cost: int = 1
+) -> Verdict | None:
     """Count a request against its limits, and remember the verdict; None without limits."""
     limits = limits_of(request, user_id=user_id, key_id=key_id)
-    verdict = buckets().charge(limits) if limits else None
+    verdict = buckets().charge(limits, cost) if limits else None
     setattr(request, _VERDICT, verdict)
     return verdict
 

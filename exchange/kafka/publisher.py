@@ -56,6 +56,16 @@ class Publisher:
         Raises:
             LogError: it could not even be handed over.
         """
+        self.publish_all_soon([record], on_error)
+
+    def publish_all_soon(
+        self, records: Sequence[OutgoingRecord], on_error: Callable[[BaseException], None]
+    ) -> None:
+        """Hand `records` to the client, in order; `on_error` is called for each that is lost.
+
+        Raises:
+            LogError: one could not even be handed over; those after it were not either.
+        """
         client = self._connected()
 
         def failed(error: BaseException) -> None:
@@ -65,7 +75,8 @@ class Publisher:
             self._retire(client)
             on_error(error)
 
-        self._send(client, record).add_errback(failed)
+        for record in records:
+            self._send(client, record).add_errback(failed)
 
     def flush(self) -> None:
         """Wait until everything handed over with `publish_soon` has arrived or failed."""

@@ -79,7 +79,7 @@ def test_every_operation_is_in_the_schema_and_no_other() -> None:
     }
     assert documented == _operations()
     assert ("post", "/orders") in documented
-    assert len(documented) == 21
+    assert len(documented) == 24
 
 
 def test_every_operation_says_what_it_is() -> None:
@@ -94,6 +94,9 @@ def test_every_operation_says_what_it_is() -> None:
     [
         ("post", "/orders", {"200", "201", "400", "401", "403", "413", "415", "422", "503"}),
         ("get", "/orders", {"200", "400", "401", "403", "503"}),
+        ("delete", "/orders", {"202", "400", "401", "403", "503"}),
+        ("post", "/orders/batch", {"200", "400", "401", "403", "413", "415", "503"}),
+        ("post", "/orders/batch/cancel", {"200", "400", "401", "403", "413", "415", "503"}),
         ("get", "/orders/{order_id}", {"200", "401", "403", "404", "503"}),
         ("delete", "/orders/{order_id}", {"202", "401", "403", "404", "422", "503"}),
         ("get", "/balance/{user_id}", {"200", "401", "403", "404", "503"}),

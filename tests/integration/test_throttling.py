@@ -320,3 +320,31 @@ def test_without_redis_requests_are_still_limited_and_none_fails(
         server.wait_ready()
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert headers(answers[0])[:2] == ("3", "2")
+
+
+def test_a_batch_counts_as_its_orders_and_may_leave_a_debt(
+    api: ApiClient, settings: Settings
+) -> None:
+    allow(settings, address_orders=4)
+    one = {"user_id": 1, "asset": "ADA", "quantity": 1, "price": "1.9", "order_type": "buy"}
+
+    def batch(count: int) -> Any:
+        return api.post("/orders/batch", {"orders": [one] * count}, "application/json")
+
+    first = batch(3)
+    assert (first.status_code, headers(first)) == (200, ("4", "1", "750"))
+    refused = batch(2)
+    assert refusal(refused) == (429, "rate_limited", None)
+    assert refused["Retry-After"] == "250"
+    assert batch(1).status_code == 200, "what costs less may come"
+    assert api.delete("/orders/1").status_code == 429
+
+    rates.buckets().forget([f"orders:address:{'127.0.0.1'}"])
+    large = batch(10)
+    assert (large.status_code, headers(large)) == (200, ("4", "0", "2500")), (
+        "a full bucket is enough"
+    )
+    after = batch(1)
+    assert (after.status_code, after["Retry-After"]) == (429, "1750")
+    assert Order.objects.count() == 14
+    assert differences() == []

@@ -11,7 +11,7 @@ import pytest
 from balances.services import deposit
 from exchange.models import User
 from orders.models import Order
-from tests.api import ApiClient, refusal
+from tests.api import SHORT, ApiClient, refusal
 from tests.integration.access.conftest import WHO, browser_of
 from tests.support import World
 
@@ -28,6 +28,10 @@ GET /orders?user_id=1    | signin | 1      | not you  | 1         | not you  | 1
 GET /orders?user_id=2    | signin | not you| 2        | 2         | not you  | 2        | not you  | scope     | not you| 2       | 2
 GET /orders/{of 1}       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
 DELETE /orders/{of 1}    | signin | 202    | no order | 202       | no order | no order | scope    | 202       | 202    | 202     | scope
+POST /orders/batch       | signin | 200    | 200      | 200       | 200      | 200      | scope    | 200       | 200    | 200     | scope
+POST /orders/batch/cancel| signin | 200    | 200      | 200       | 200      | 200      | scope    | 200       | 200    | 200     | scope
+DELETE /orders           | signin | 202    | 202      | 202       | 202      | 202      | scope    | 202       | 202    | 202     | scope
+DELETE /orders?user_id=1 | signin | 202    | not you  | 202       | not you  | not you  | scope    | 202       | 202    | 202     | scope
 GET …/{of 1}/fills       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=1     | signin | 200    | not you  | 200       | not you  | not you  | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=2     | signin | not you| 200      | 200       | not you  | not you  | not you  | scope     | not you| 200     | 200
@@ -90,6 +94,14 @@ DOORS: dict[str, Callable[[ApiClient], Any]] = {
     "GET /orders?user_id=2": lambda client: client.get("/orders?user_id=2"),
     "GET /orders/{of 1}": lambda client: client.get(f"/orders/{order_of(1)}"),
     "DELETE /orders/{of 1}": lambda client: client.delete(f"/orders/{order_of(1)}"),
+    "POST /orders/batch": lambda client: client.post(
+        "/orders/batch", {"orders": [SHORT, {}]}, content_type="application/json"
+    ),
+    "POST /orders/batch/cancel": lambda client: client.post(
+        "/orders/batch/cancel", {"order_ids": [1, "x"]}, content_type="application/json"
+    ),
+    "DELETE /orders": lambda client: client.delete("/orders"),
+    "DELETE /orders?user_id=1": lambda client: client.delete("/orders?user_id=1"),
     "GET …/{of 1}/fills": lambda client: client.get(f"/orders/{order_of(1)}/fills"),
     "GET /fills?user_id=1": lambda client: client.get("/fills?user_id=1"),
     "GET /fills?user_id=2": lambda client: client.get("/fills?user_id=2"),
@@ -119,7 +131,7 @@ def found(response: Any) -> str:
     if response.status_code >= 400:
         says = refusal(response)
         return next((word for word, meaning in SAYS.items() if meaning == says), str(says))
-    if response.request["PATH_INFO"] != "/orders":
+    if response.request["PATH_INFO"] != "/orders" or response.status_code == 202:
         return str(response.status_code)
     if response.status_code == 201:
         user_id = response.json()["user_id"]

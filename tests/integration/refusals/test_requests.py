@@ -79,8 +79,9 @@ def test_an_answer_in_an_unknown_format_is_refused(refusing: ApiClient) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/orders", "GET, POST, HEAD, OPTIONS"),
-        ("DELETE", "/orders", "GET, POST, HEAD, OPTIONS"),
+        ("PUT", "/orders", "GET, POST, DELETE, HEAD, OPTIONS"),
+        ("GET", "/orders/batch", "POST, OPTIONS"),
+        ("DELETE", "/orders/batch/cancel", "POST, OPTIONS"),
         ("POST", "/orders/1", "GET, DELETE, HEAD, OPTIONS"),
         ("PATCH", "/orders/1", "GET, DELETE, HEAD, OPTIONS"),
         ("POST", "/balance/1", "GET, HEAD, OPTIONS"),

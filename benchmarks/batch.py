@@ -1,0 +1,122 @@
+"""`POST /orders/batch`: 4 clients with 200 orders in each request, everything durable.
+
+The workers match meanwhile; before the ceiling's turn they have caught up. The ceiling is the bulk
+insert of such orders through psycopg2, as many in a transaction and by as many clients, with
+nothing held, no ledger and no log.
+"""
+
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from time import perf_counter
+from typing import Any
+
+import psycopg2
+from psycopg2.extras import execute_values
+
+from benchmarks.accept import USERS, random_orders, trader_ids
+from benchmarks.bare_process import make_bare_database
+from benchmarks.http_load import Load, ask_all, in_turns, request_bytes
+from benchmarks.options import Options
+from benchmarks.report import Figure, Goal
+from benchmarks.system import require_sound_books, running_exchange, wait_until
+from benchmarks.waiting import count_pending
+
+ORDERS = 200
+CLIENTS = 4
+SECONDS = 4.0
+TURNS = 3
+INSERT = """
+INSERT INTO orders_order (user_id, market_id, side, price, quantity, order_type, time_in_force,
+  filled_quantity, filled_quote, status, reason, request_id, created_at) VALUES %s
+"""
+TEMPLATE = (
+    "(%(user_id)s, %(market)s, %(side)s, %(price)s, %(quantity)s, 'limit', 'gtc', 0, 0, 'pending',"
+    " '', '', now())"
+)
+
+
+def measure(options: Options) -> list[Figure]:
+    seconds = SECONDS * options.scale
+    with running_exchange(kafka=options.kafka, users=USERS) as stack:
+        make_bare_database(stack.environment(), users=USERS)
+        users = trader_ids()
+        before, sent = count_orders(), 0
+
+        def ask() -> Load:
+            nonlocal sent
+            bodies = (json.dumps({"orders": orders}).encode() for orders in batches(users))
+            requests = (request_bytes("POST", "/orders/batch", body) for body in bodies)
+            load = ask_all(
+                stack.ports["orders"], requests, clients=CLIENTS, expect=200, seconds=seconds
+            )
+            sent += load.answers * ORDERS
+            wait_until(lambda: count_pending() == 0)
+            return load
+
+        rates = in_turns({"exchange": ask, "bulk": lambda: insert_all(users, seconds)}, TURNS)
+        require_sound_books(stack)
+        assert count_orders() - before == sent, "orders of a batch were refused"
+    return [
+        Figure(
+            "batch", f"POST /orders/batch, {ORDERS} orders each, {CLIENTS} clients", "orders/s",
+            (rates["exchange"] * ORDERS,), "bulk insert through psycopg2",
+            (rates["bulk"] * ORDERS,), Goal(at_least=4_000),
+        )
+    ]  # fmt: skip
+
+
+def batches(users: Sequence[int]) -> Iterator[list[dict[str, object]]]:
+    """Yield batches of orders without end."""
+    orders = random_orders(users)
+    while True:
+        yield list(islice(orders, ORDERS))
+
+
+def count_orders() -> int:
+    from orders.models import Order
+
+    return Order.objects.count()
+
+
+def insert_all(users: Sequence[int], seconds: float) -> Load:
+    """Insert batches into the database beside the exchange's, by all clients at once."""
+    given = batches(users)
+    lock = threading.Lock()
+    latencies: list[float] = []
+    errors: list[BaseException] = []
+    deadline = perf_counter() + seconds
+
+    def client() -> None:
+        try:
+            with bare_connection() as connection, connection.cursor() as cursor:
+                while not errors:
+                    with lock:
+                        rows = next(given)
+                    began = perf_counter()
+                    if began > deadline:
+                        return
+                    execute_values(cursor, INSERT, rows, TEMPLATE, page_size=ORDERS)
+                    connection.commit()
+                    latencies.append(perf_counter() - began)
+        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
+            errors.append(error)
+
+    began = perf_counter()
+    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return Load(len(latencies), perf_counter() - began, tuple(latencies))
+
+
+def bare_connection() -> Any:
+    from django.db import connection
+
+    given = connection.get_connection_params()
+    wanted = {name: given[name] for name in ("user", "password", "host", "port") if name in given}
+    return psycopg2.connect(dbname="bare", **wanted)

@@ -1,0 +1,39 @@
+"""A stored order as the API shows it, written out.
+
+The same as `OrderOutput` (`orders.api`), which the schema is made of, at a tenth of its cost; a
+test holds the two against each other.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from exchange.money import format_amount
+from orders.models import Order
+
+
+def render_order(order: Order) -> dict[str, Any]:
+    """Return what `OrderOutput(order).data` says."""
+    return {
+        "id": order.pk,
+        "client_order_id": order.client_order_id,
+        "user_id": order.user_id,
+        "market": order.market_id,
+        "side": str(order.side),
+        "type": order.order_type,
+        "time_in_force": order.time_in_force,
+        "price": format_amount(order.price),
+        "quantity": format_amount(order.quantity),
+        "filled_quantity": format_amount(order.filled_quantity),
+        "remaining_quantity": format_amount(order.remaining_quantity),
+        "filled_quote": format_amount(order.filled_quote),
+        "status": order.status,
+        "reason": order.reason,
+        "cancel_requested": order.cancel_requested_at is not None,
+        "created_at": _moment(order.created_at),
+        "finished_at": None if order.finished_at is None else _moment(order.finished_at),
+    }
+
+
+def _moment(moment: datetime) -> str:
+    text = moment.isoformat()  # Django's times are in UTC
+    return f"{text[:-6]}Z" if text.endswith("+00:00") else text
