@@ -22,6 +22,7 @@ PARTS = {
     "engine": "the pure engine against other people's",
     "pipeline": "records waiting on the log, until they are settled and cached",
     "accept": "POST /orders, one by one",
+    "batch": "POST /orders/batch",
     "latency": "from 201 to the settled balance",
     "read": "GET /balance/{user_id}",
     "recovery": "a matching worker reads its books again",

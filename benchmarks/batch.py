@@ -1,11 +1,12 @@
 """`POST /orders/batch`: 4 clients with 200 orders in each request, everything durable.
 
 The workers match meanwhile; before the ceiling's turn they have caught up. The ceiling is the bulk
-insert of such orders through psycopg2, as many in a transaction and by as many clients, with
-nothing held, no ledger and no log.
+insert of such orders through psycopg2 into a table like that of the exchange, as many in a
+transaction and by as many clients, with nothing held, no ledger and no log.
 """
 
 import json
+import random
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -16,7 +17,7 @@ import psycopg2
 from psycopg2.extras import execute_values
 
 from benchmarks.accept import USERS, random_orders, trader_ids
-from benchmarks.bare_process import make_bare_database
+from benchmarks.flows import SEED
 from benchmarks.http_load import Load, ask_all, in_turns, request_bytes
 from benchmarks.options import Options
 from benchmarks.report import Figure, Goal
@@ -28,7 +29,7 @@ CLIENTS = 4
 SECONDS = 4.0
 TURNS = 3
 INSERT = """
-INSERT INTO orders_order (user_id, market_id, side, price, quantity, order_type, time_in_force,
+INSERT INTO bare.orders_order (user_id, market_id, side, price, quantity, order_type, time_in_force,
   filled_quantity, filled_quote, status, reason, request_id, created_at) VALUES %s
 """
 TEMPLATE = (
@@ -40,7 +41,7 @@ TEMPLATE = (
 def measure(options: Options) -> list[Figure]:
     seconds = SECONDS * options.scale
     with running_exchange(kafka=options.kafka, users=USERS) as stack:
-        make_bare_database(stack.environment(), users=USERS)
+        make_bare_table()
         users = trader_ids()
         before, sent = count_orders(), 0
 
@@ -68,10 +69,11 @@ def measure(options: Options) -> list[Figure]:
 
 
 def batches(users: Sequence[int]) -> Iterator[list[dict[str, object]]]:
-    """Yield batches of orders without end."""
-    orders = random_orders(users)
+    """Yield batches of orders without end, each of one user, as a trader's program sends it."""
+    orders, rng = random_orders(users), random.Random(SEED)
     while True:
-        yield list(islice(orders, ORDERS))
+        user_id = rng.choice(users)
+        yield [{**order, "user_id": user_id} for order in islice(orders, ORDERS)]
 
 
 def count_orders() -> int:
@@ -81,7 +83,7 @@ def count_orders() -> int:
 
 
 def insert_all(users: Sequence[int], seconds: float) -> Load:
-    """Insert batches into the database beside the exchange's, by all clients at once."""
+    """Insert batches into the table beside the exchange's, by all clients at once."""
     given = batches(users)
     lock = threading.Lock()
     latencies: list[float] = []
@@ -90,7 +92,7 @@ def insert_all(users: Sequence[int], seconds: float) -> Load:
 
     def client() -> None:
         try:
-            with bare_connection() as connection, connection.cursor() as cursor:
+            with connect() as connection, connection.cursor() as cursor:
                 while not errors:
                     with lock:
                         rows = next(given)
@@ -114,9 +116,22 @@ def insert_all(users: Sequence[int], seconds: float) -> Load:
     return Load(len(latencies), perf_counter() - began, tuple(latencies))
 
 
-def bare_connection() -> Any:
+def make_bare_table() -> None:
+    """Make a table with the columns, constraints and indexes of the exchange's orders."""
     from django.db import connection
 
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA bare")
+        cursor.execute("CREATE TABLE bare.orders_order (LIKE orders_order INCLUDING ALL)")
+        cursor.execute(
+            "ALTER TABLE bare.orders_order ADD FOREIGN KEY (user_id) REFERENCES exchange_user,"
+            " ADD FOREIGN KEY (market_id) REFERENCES orders_market"
+        )
+
+
+def connect() -> Any:
+    from django.db import connection
+
+    names = ("dbname", "user", "password", "host", "port")
     given = connection.get_connection_params()
-    wanted = {name: given[name] for name in ("user", "password", "host", "port") if name in given}
-    return psycopg2.connect(dbname="bare", **wanted)
+    return psycopg2.connect(**{name: given[name] for name in names if name in given})
