@@ -22,44 +22,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from benchmarks.waiting import count_pending
 from exchange.stack.stack import Stack
 
 USERS = 200
-CHUNK = 5_000
 WORKERS = ("matching-worker", "trades-worker")
 SAMPLE_SECONDS = 1.0
 """How often memory is read: the condition is time itself."""
-
-FILL = """
-SET transaction_timeout = 0;
-CREATE TEMP TABLE filled AS
-  SELECT n AS id, u.id AS user_id, m.market, m.price, m.quantity,
-    CASE n / 4 %% 2 WHEN 0 THEN 'sell' ELSE 'buy' END AS side,
-    CASE n / 4 %% 2 WHEN 0 THEN split_part(m.market, '-', 1) ELSE 'USDT' END AS asset,
-    CASE n / 4 %% 2 WHEN 0 THEN m.quantity ELSE m.quantity * m.price END AS held
-  FROM generate_series(1, %(events)s) n
-  JOIN (VALUES (0, 'ADA-USDT', 1.9, 0.01), (1, 'BTC-USDT', 100, 0.0001),
-    (2, 'ETH-USDT', 100, 0.0001), (3, 'SOL-USDT', 10, 0.001)) m(k, market, price, quantity)
-    ON m.k = n %% 4
-  JOIN (SELECT id, row_number() OVER (ORDER BY id) AS k FROM exchange_user
-    WHERE username LIKE 'trader%%') u ON u.k = n * 7 %% %(users)s + 1;
-INSERT INTO orders_order (id, user_id, market_id, side, order_type, time_in_force, price, quantity,
-    filled_quantity, filled_quote, status, reason, request_id, created_at)
-  SELECT id, user_id, market, side, 'limit', 'gtc', price, quantity, 0, 0, 'pending', '', '', now()
-  FROM filled;
-INSERT INTO balances_ledgerentry (user_id, asset_id, kind, available_change, held_change,
-    available_after, held_after, order_id, note, created_at)
-  SELECT f.user_id, asset, 'hold', -f.held, f.held, b.available - sum(f.held) OVER earlier,
-    b.held + sum(f.held) OVER earlier, f.id, '', now()
-  FROM filled f JOIN balances_balance b ON b.user_id = f.user_id AND b.asset_id = f.asset
-  WINDOW earlier AS (PARTITION BY f.user_id, asset ORDER BY f.id)
-  ORDER BY f.id;
-UPDATE balances_balance b SET available = available - h.held, held = b.held + h.held,
-    version = version + 1
-  FROM (SELECT user_id, asset, sum(held) AS held FROM filled GROUP BY 1, 2) h
-  WHERE b.user_id = h.user_id AND b.asset_id = h.asset;
-SELECT setval(pg_get_serial_sequence('orders_order', 'id'), %(events)s);
-"""
 
 
 class Memory:
@@ -83,21 +52,11 @@ def _resident(pid: int) -> float:
 
 def fill(events: int) -> None:
     """Store pending orders with their holds, and put their records on the log."""
-    from django.db import connection
+    from benchmarks import waiting
 
-    from exchange.kafka import Publisher
-    from orders.models import Order
-    from orders.outbox import records_of
-
-    with connection.cursor() as cursor:
-        cursor.execute(FILL, {"events": events, "users": USERS})
-    publisher = Publisher(delivery_timeout_ms=60_000)
+    waiting.fill(events)
     with _progress("published", events) as advance:
-        for first in range(1, events + 1, CHUNK):
-            orders = Order.objects.filter(pk__gte=first, pk__lt=first + CHUNK).order_by("pk")
-            publisher.publish(records_of(list(orders)))
-            advance(min(first + CHUNK - 1, events))
-    publisher.close()
+        waiting.publish(events, advance)
 
 
 def drain(stack: Stack, memory: Memory, events: int) -> tuple[float, float]:
@@ -119,16 +78,10 @@ def drain(stack: Stack, memory: Memory, events: int) -> tuple[float, float]:
         def look() -> None:
             for name in WORKERS:
                 memory.look(name)
-            advance(events - _pending())
+            advance(events - count_pending())
 
-        together = _until(lambda: _pending() == 0, look)
+        together = _until(lambda: count_pending() == 0, look)
     return alone, together
-
-
-def _pending() -> int:
-    from orders.models import Order
-
-    return Order.objects.filter(status="pending").count()
 
 
 def _until(condition: Callable[[], bool], look: Callable[[], None]) -> float:

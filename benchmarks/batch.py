@@ -7,10 +7,9 @@ transaction and by as many clients, with nothing held, no ledger and no log.
 
 import json
 import random
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
-from time import perf_counter
 from typing import Any
 
 import psycopg2
@@ -18,7 +17,7 @@ from psycopg2.extras import execute_values
 
 from benchmarks.accept import USERS, random_orders, trader_ids
 from benchmarks.flows import SEED
-from benchmarks.http_load import Load, ask_all, in_turns, request_bytes
+from benchmarks.http_load import Load, ask_all, in_turns, request_bytes, work_all
 from benchmarks.options import Options
 from benchmarks.report import Figure, Goal
 from benchmarks.system import require_sound_books, running_exchange, wait_until
@@ -84,36 +83,22 @@ def count_orders() -> int:
 
 def insert_all(users: Sequence[int], seconds: float) -> Load:
     """Insert batches into the table beside the exchange's, by all clients at once."""
-    given = batches(users)
-    lock = threading.Lock()
-    latencies: list[float] = []
-    errors: list[BaseException] = []
-    deadline = perf_counter() + seconds
 
-    def client() -> None:
+    @contextmanager
+    def connected() -> Iterator[Callable[[list[dict[str, object]]], object]]:
+        connection = connect()
         try:
-            with connect() as connection, connection.cursor() as cursor:
-                while not errors:
-                    with lock:
-                        rows = next(given)
-                    began = perf_counter()
-                    if began > deadline:
-                        return
+            with connection.cursor() as cursor:
+
+                def insert(rows: list[dict[str, object]]) -> None:
                     execute_values(cursor, INSERT, rows, TEMPLATE, page_size=ORDERS)
                     connection.commit()
-                    latencies.append(perf_counter() - began)
-        except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
-            errors.append(error)
 
-    began = perf_counter()
-    threads = [threading.Thread(target=client) for _ in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return Load(len(latencies), perf_counter() - began, tuple(latencies))
+                yield insert
+        finally:
+            connection.close()
+
+    return work_all(connected, batches(users), clients=CLIENTS, seconds=seconds)
 
 
 def make_bare_table() -> None:

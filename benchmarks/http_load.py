@@ -8,8 +8,12 @@ import itertools
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from time import perf_counter
+from typing import TypeVar
+
+T = TypeVar("T")
 
 TIMEOUT_SECONDS = 30.0
 
@@ -80,28 +84,48 @@ def ask_all(
     Raises:
         UnexpectedStatusError, OSError: what the first client met that did not get its answer.
     """
+
+    @contextmanager
+    def connected() -> Iterator[Callable[[bytes], object]]:
+        connection = Connection(port)
+        try:
+            yield lambda request: connection.ask(request, expect=expect)
+        finally:
+            connection.close()
+
+    return work_all(connected, requests, clients=clients, seconds=seconds)
+
+
+def work_all(
+    connected: Callable[[], AbstractContextManager[Callable[[T], object]]],
+    work: Iterator[T],
+    *,
+    clients: int,
+    seconds: float,
+) -> Load:
+    """Let `clients` do pieces of `work` at once, each its next one when the last is done.
+
+    `connected` gives each client what does a piece. Ends after `seconds`, or with the work; what a
+    client meets is raised here.
+    """
     lock = threading.Lock()
     latencies: list[float] = []
     errors: list[BaseException] = []
     deadline = perf_counter() + seconds
 
     def client() -> None:
-        mine: list[float] = []
         try:
-            connection = Connection(port)
-            while not errors:
-                with lock:
-                    request = next(requests, None)
-                began = perf_counter()
-                if request is None or began > deadline:
-                    break
-                connection.ask(request, expect=expect)
-                mine.append(perf_counter() - began)
-            connection.close()
+            with connected() as do:
+                while not errors:
+                    with lock:
+                        piece = next(work, None)
+                    began = perf_counter()
+                    if piece is None or began > deadline:
+                        return
+                    do(piece)
+                    latencies.append(perf_counter() - began)
         except BaseException as error:  # noqa: BLE001 - raised again below, in the caller's thread
             errors.append(error)
-        with lock:
-            latencies.extend(mine)
 
     began = perf_counter()
     threads = [threading.Thread(target=client) for _ in range(clients)]

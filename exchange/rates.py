@@ -32,20 +32,22 @@ BACK_OFF_SECONDS = 2.0
 """After a failure nobody asks Redis for so long; then one request does, and no other waits."""
 MAX_BUCKETS = 50_000
 """What a process remembers without Redis; the bucket that was used longest ago goes first."""
-MAX_COST = 200
-"""What one event costs at most: the orders of a batch. It may cost more than a bucket holds; then
-it needs a full one, and the bucket owes the rest."""
 _PREFIX = "rate:"
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One bucket. `name` says what is limited, for people; `key` names the bucket in the store."""
+    """One bucket. `name` says what is limited, for people; `key` names the bucket in the store.
+
+    `dearest`: the tokens that one event may cost at most. If that is more than a bucket holds, such
+    an event needs a full one, and the bucket owes the rest.
+    """
 
     name: str
     key: str
     per_second: float
     burst: int
+    dearest: int = 1
 
     @property
     def interval(self) -> int:
@@ -69,20 +71,21 @@ class Verdict:
 _CHARGE = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local cost, max_cost = tonumber(ARGV[1]), tonumber(ARGV[2])
+local cost = tonumber(ARGV[1])
 local debts, wait, refusing = {}, 0, 0
 for i, key in ipairs(KEYS) do
-  local interval, burst = tonumber(ARGV[2 * i + 1]), tonumber(ARGV[2 * i + 2])
+  local interval, burst = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i])
+  local dearest = tonumber(ARGV[3 * i + 1])
   local full_at = tonumber(redis.call('GET', key) or '0')
   -- Never more than the dearest event leaves: a clock set back must not lock anybody out.
-  local debt = math.min(math.max(full_at - now, 0), interval * math.max(burst, max_cost))
+  local debt = math.min(math.max(full_at - now, 0), interval * math.max(burst, dearest))
   local over = debt + interval * math.min(cost, burst) - interval * burst
   if over > wait then wait, refusing = over, i end
   debts[i] = debt
 end
 if refusing == 0 then
   for i, key in ipairs(KEYS) do
-    debts[i] = debts[i] + cost * tonumber(ARGV[2 * i + 1])
+    debts[i] = debts[i] + cost * tonumber(ARGV[3 * i - 1])
     redis.call('SET', key, string.format('%.0f', now + debts[i]),
       'PX', math.ceil(debts[i] / 1000))
   end
@@ -111,8 +114,10 @@ class SharedBuckets:
             redis.RedisError: Redis is away, silent, or full.
         """
         keys = [_PREFIX + limit.key for limit in limits]
-        arguments = [number for limit in limits for number in (limit.interval, limit.burst)]
-        refusing, *debts = self._charge(keys=keys, args=[cost, MAX_COST, *arguments])
+        arguments = [
+            number for limit in limits for number in (limit.interval, limit.burst, limit.dearest)
+        ]
+        refusing, *debts = self._charge(keys=keys, args=[cost, *arguments])
         return _verdict(limits, debts, int(refusing) - 1, cost)
 
     def forget(self, keys: Sequence[str]) -> None:

@@ -20,11 +20,13 @@ from rest_framework.throttling import BaseThrottle
 
 from exchange.api.client_address import client_address
 from exchange.api.pages import error_answer
-from exchange.rates import MAX_COST, Limit, Verdict, buckets, whole_seconds
+from exchange.rates import Limit, Verdict, buckets, whole_seconds
 
 if TYPE_CHECKING:  # it imports this module
     from rest_framework.views import APIView
 
+MAX_COST = 200
+"""As how many requests one may count against the limits of orders: the orders of a batch."""
 EXEMPT = ("/health/live", "/static/")
 """What asks nothing of anybody."""
 PAGES = ("/admin/", "/login", "/logout")
@@ -160,7 +162,8 @@ def limits_of(request: HttpRequest, *, user_id: Any, key_id: Any) -> list[Limit]
         if identity is not None and per_second > 0:
             burst = max(1, round(per_second * settings.THROTTLE_BURST_SECONDS))
             key = f"{what}:{setting.lower()}:{identity}"
-            found.append(Limit(f"{what} of this {name}", key, per_second, burst))
+            dearest = MAX_COST if what == "orders" else 1
+            found.append(Limit(f"{what} of this {name}", key, per_second, burst, dearest))
     return found
 
 

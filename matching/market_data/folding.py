@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from django.db import connection, transaction
 
+from exchange.arrays import array, columns
 from matching.market_data.candles import (
     INTERVALS,
     SHORTEST,
@@ -85,7 +86,7 @@ def _begin(markets: Collection[str]) -> set[str]:
 def _fold_chunk(progress: Mapping[str, int]) -> set[str]:
     """Fold the next trades after `progress`, whose rows are locked; return who may have more."""
     with connection.cursor() as cursor:
-        cursor.execute(_NEXT_TRADES, [list(progress), list(progress.values()), CHUNK])
+        cursor.execute(_NEXT_TRADES, [array(progress), array(progress.values()), CHUNK])
         rows = cursor.fetchall()
     full: set[str] = set()
     candles: list[tuple[str, int, Candle]] = []
@@ -110,19 +111,16 @@ def _all_intervals(trades: Iterable[TradeFacts]) -> Iterable[tuple[int, Candle]]
 
 
 def _merge(candles: Iterable[tuple[str, int, Candle]]) -> None:
-    columns = zip(
-        *(
-            (
-                market, seconds, candle.start, candle.open, candle.high, candle.low, candle.close,
-                candle.volume, candle.quote_volume, candle.trades, candle.first_trade_id,
-                candle.last_trade_id,
-            )
-            for market, seconds, candle in candles
-        ),
-        strict=True,
+    rows = (
+        (
+            market, seconds, candle.start, candle.open, candle.high, candle.low, candle.close,
+            candle.volume, candle.quote_volume, candle.trades, candle.first_trade_id,
+            candle.last_trade_id,
+        )
+        for market, seconds, candle in candles
     )  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_MERGE, [list(column) for column in columns])
+        cursor.execute(_MERGE, columns(rows))
 
 
 def _move(reached: Mapping[str, int]) -> None:
@@ -131,7 +129,7 @@ def _move(reached: Mapping[str, int]) -> None:
             "UPDATE matching_candleprogress p SET last_trade_id = d.last"
             " FROM unnest(%s::varchar[], %s::bigint[]) AS d(market, last)"
             " WHERE p.market_id = d.market",
-            [list(reached), list(reached.values())],
+            columns(reached.items()),
         )
 
 
