@@ -1,8 +1,8 @@
 """What an API on this server, this framework and this database cannot be faster than: bare views.
 
-Served by gunicorn as the exchange is, but without its middleware. `constant` answers a constant;
-`hold` reads an order with the exchange's own serializer, and holds and inserts with one statement,
-committed. No ledger, no cache, no log.
+Served by gunicorn as the exchange is, with nothing of its middleware but what says the length.
+`constant` answers a constant; `hold` reads an order with the exchange's own serializer, and holds
+and inserts with one statement, committed. No ledger, no cache, no log.
 """
 
 from typing import Any

@@ -23,9 +23,14 @@ class UnexpectedStatusError(Exception):
 
 
 class Connection:
-    """One connection to a server on loopback, kept alive."""
+    """A connection to a server on loopback, kept alive until the server says that it closes it."""
 
     def __init__(self, port: int) -> None:
+        self._port = port
+        self._open()
+
+    def _open(self) -> None:
+        port = self._port
         self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT_SECONDS)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._reader = self._socket.makefile("rb")
@@ -38,12 +43,17 @@ class Connection:
         """
         self._socket.sendall(request)
         status = int(self._reader.readline().split(b" ", 2)[1])
-        length = 0
+        length, closes = 0, False
         while (line := self._reader.readline()) not in (b"\r\n", b""):
             name, _, value = line.partition(b":")
             if name.lower() == b"content-length":
                 length = int(value)
+            elif name.lower() == b"connection":
+                closes = value.strip().lower() == b"close"
         body = self._reader.read(length)
+        if closes:
+            self.close()
+            self._open()
         if status != expect:
             raise UnexpectedStatusError(f"{status}, not {expect}: {body[:500]!r}")
         return body
