@@ -43,7 +43,7 @@ CHECK_SECONDS = 2.0
 """How often the bridge asks whether the log is still the same one, and how far behind it is."""
 IDLE_CHECKS = 5
 """So many checks without a partition before the bridge asks whether anybody has them."""
-MAX_BACKOFF_SECONDS = 5.0
+MAX_BACKOFF_SECONDS = 2.0
 
 
 class Feed(Protocol):

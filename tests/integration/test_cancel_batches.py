@@ -202,17 +202,3 @@ def test_what_makes_no_sense_is_refused(
     before = Stores.look()
     assert refusal(api.delete(f"/orders{query}")) == expected
     assert Stores.look() == before
-
-
-def test_an_index_finds_the_unfinished_orders_of_a_user(exchange_world: World) -> None:
-    with connection.cursor() as cursor, transaction.atomic():
-        cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute("SET LOCAL enable_bitmapscan = off")
-        cursor.execute(
-            "EXPLAIN SELECT id FROM orders_order WHERE user_id = 1 AND status IN"
-            " ('pending', 'open', 'partially_filled') AND cancel_requested_at IS NULL"
-            " ORDER BY id LIMIT 200 FOR NO KEY UPDATE SKIP LOCKED"
-        )
-        plan = "\n".join(row[0] for row in cursor.fetchall())
-    assert "order_unfinished_by_user" in plan
-    assert "Sort" not in plan

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
 from benchmarks.audit import fill
+from orders.canceling import request_cancel_of_all
 from tests.api import ApiClient
 
 ORDERS = 20_000
@@ -81,6 +82,19 @@ def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from nodes(inner)
 
 
+def reads(sql: str) -> list[dict[str, Any]]:
+    """The parts of the plan in which a large table is read, with what was read."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
+        ((answer,),) = cursor.fetchall()
+    plan = (json.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"]
+    return [
+        node
+        for node in nodes(plan)
+        if node.get("Relation Name") in LARGE and node["Node Type"] != "ModifyTable"
+    ]
+
+
 @pytest.mark.parametrize("address", ADDRESSES)
 def test_a_list_is_read_by_an_index(filled: int, db: None, address: str) -> None:
     with CaptureQueriesContext(connection) as queries:
@@ -91,12 +105,23 @@ def test_a_list_is_read_by_an_index(filled: int, db: None, address: str) -> None
     asked = [q["sql"] for q in queries if re.search("|".join(LARGE), q["sql"])]
     assert asked
     for sql in asked:
-        with connection.cursor() as cursor:
-            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql}")
-            ((answer,),) = cursor.fetchall()
-        plan = (json.loads(answer) if isinstance(answer, str) else answer)[0]["Plan"]
-        for node in nodes(plan):
-            if node.get("Relation Name") in LARGE:
-                assert node["Node Type"] != "Seq Scan", (sql, plan)
-                removed = node.get("Rows Removed by Filter", 0)
-                assert (node["Actual Rows"] + removed) * node["Actual Loops"] < 1_000, (sql, plan)
+        for node in reads(sql):
+            assert node["Node Type"] != "Seq Scan", (sql, node)
+            removed = node.get("Rows Removed by Filter", 0)
+            assert (node["Actual Rows"] + removed) * node["Actual Loops"] < 1_000, (sql, node)
+
+
+def test_a_long_past_is_not_read_to_cancel_what_is_left(filled: int, db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL session_replication_role = replica")
+        cursor.execute("UPDATE orders_order SET user_id = 71 WHERE finished_at IS NOT NULL")
+        assert cursor.rowcount > ORDERS / 10
+        cursor.execute("ANALYZE orders_order")
+    with CaptureQueriesContext(connection) as queries:
+        asked, _ = request_cancel_of_all(user_id=71)
+    assert asked
+    chosen = [q["sql"] for q in queries if "user_id = 71 AND status IN" in q["sql"]]
+    assert len(chosen) == 2  # the orders, and whether others remain
+    for sql in chosen:
+        of_orders = [node for node in reads(sql) if node["Relation Name"] == "orders_order"]
+        assert "order_unfinished_by_user" in {node.get("Index Name") for node in of_orders}
