@@ -48,6 +48,10 @@ class Books:
         """Return how many orders are pending or wait for their cancel."""
         return int(self.query(_UNSETTLED)[0][0])
 
+    def cache_is_distrusted(self) -> bool:
+        """Return whether the balances are read from Postgres alone, because Redis was away."""
+        return bool(self.query(_DISTRUSTED)[0][0])
+
     def orders(self, ids: Sequence[int] | None = None) -> list[Stored]:
         """Return these orders, or all."""
         if ids is None:
@@ -111,6 +115,7 @@ SELECT count(*) FROM orders_order WHERE status = 'pending'
 _PENDING_AMONG = """
 SELECT id FROM orders_order WHERE status = 'pending' AND id = ANY(%(ids)s)
 """
+_DISTRUSTED = "SELECT distrusted_at IS NOT NULL FROM balances_cachetrust"
 _BALANCES = """
 SELECT user_id, asset_id, available, held FROM balances_balance WHERE available + held > 0
 """

@@ -195,6 +195,9 @@ class Run:
             self._violated([f"a request is not answered {REST_SECONDS:g} s after the last fault"])
         if not wait_until(lambda: self._books.unsettled() == 0, timeout_seconds=REST_SECONDS):
             self._violated([f"{self._books.unsettled()} orders are not settled at rest"])
+        # A Redis that was away is taken back by periodic work, some seconds after it answers again.
+        if not wait_until(lambda: not self._books.cache_is_distrusted(), timeout_seconds=30):
+            self._violated(["the cache is not trusted again 30 s after the last recovery"])
         told = self._journal.all()
         self._judge(account_at_rest(told, self._books.orders()), plan=plan)
         self._violated(self._prove("audit") + self._prove("replay") + self._balance_differences())
