@@ -16,6 +16,7 @@ class TradesFeed:
     topic = TRADE_EVENTS
     group = "trades"
     task = settle_trades
+    rest_seconds = 0.0
 
     def begin(
         self,

@@ -36,6 +36,7 @@ def running_exchange(
 
     One of them a process, as Django reads its settings once.
     """
+    os.environ["LOG_FORMAT"] = "json"  # as in production
     with tempfile.TemporaryDirectory(prefix="exchange-benchmark-") as scratch:
         ports = {service: free_port() for service in WEB_PORTS}
         processes = exchange_processes(ports=ports, schedule=Path(scratch, "beat.schedule"))

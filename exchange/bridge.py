@@ -52,6 +52,9 @@ class Feed(Protocol):
     topic: str
     group: str
     task: Task[Any, Any]
+    rest_seconds: float
+    """How long to wait after a batch that has emptied the log, so that more comes together for the
+    next one. 0: somebody waits for each result."""
 
     def begin(self, partitions: set[int], alive: Callable[[], None]) -> Mapping[int, int | None]:
         """Get ready for exactly `partitions`; return the offset each begins at.
@@ -145,6 +148,8 @@ class Bridge:
                     self._process(batch, consumer)
                     consumer.commit()
                     backoff.reset()
+                    if len(batch) < settings.KAFKA_MAX_BATCH:
+                        self._stopping.wait(self._feed.rest_seconds)
             except Rebalanced:
                 self._begin(consumer)
 

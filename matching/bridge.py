@@ -13,6 +13,7 @@ class MatchingFeed:
     topic = ORDER_EVENTS
     group = "matching"
     task = match_orders
+    rest_seconds = 0.0
 
     def begin(self, partitions: set[int], alive: Callable[[], None]) -> Mapping[int, int | None]:
         return host.begin(partitions, alive)

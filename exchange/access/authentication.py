@@ -17,6 +17,7 @@ from rest_framework.request import Request
 from exchange.access import keys, signatures
 from exchange.access.sealing import UnsealableError, unseal
 from exchange.api.client_address import client_address
+from exchange.api.headers import meta_keys, shows_any
 from exchange.api.parsers import BodyTooLargeError, most_bytes
 from exchange.models import ApiKey, User
 
@@ -28,6 +29,8 @@ KEY_HEADERS = (
     signatures.SIGNATURE_HEADER,
     signatures.WINDOW_HEADER,
 )
+_KEY_META = meta_keys(KEY_HEADERS)
+_CREDENTIALS_META = meta_keys(("Authorization", *KEY_HEADERS))
 _PUBLIC_ID = re.compile(r"ek_[0-9a-f]{24}")
 _TIMESTAMP = re.compile(r"[1-9][0-9]{0,15}")
 _WINDOW = re.compile(r"[1-9][0-9]{0,4}")
@@ -51,7 +54,7 @@ class KeyAuthentication(BaseAuthentication):
     """
 
     def authenticate(self, request: Request) -> tuple[User, ApiKey] | None:
-        if not any(name in request.headers for name in KEY_HEADERS):
+        if not shows_any(request._request, _KEY_META):
             return None
         claim = _read_claim(request)
         _check_window(claim, now=signatures.now_ms())
@@ -88,7 +91,7 @@ class SignInAuthentication(SessionAuthentication):
 
 def carries_credentials(request: HttpRequest) -> bool:
     """Return whether a request shows credentials of any kind but the session cookie."""
-    return any(name in request.headers for name in ("Authorization", *KEY_HEADERS))
+    return shows_any(request, _CREDENTIALS_META)
 
 
 def signature_of(request: Request) -> str | None:

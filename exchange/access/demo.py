@@ -4,6 +4,7 @@ For the walk-through of the README. `exchange.settings.access` refuses to start 
 development; here it is kept to this machine.
 """
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Any
 
@@ -13,10 +14,11 @@ from django.http import HttpRequest
 
 from exchange.access.authentication import carries_credentials
 from exchange.api.client_address import client_address
+from exchange.api.headers import meta_keys, shows_any
 
 logger = structlog.get_logger(__name__)
 
-_FORWARDED = ("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip")
+_FORWARDED = meta_keys(("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"))
 """What proxies add: behind one, every request seems to come from this machine."""
 
 
@@ -25,9 +27,14 @@ def is_demo_request(request: HttpRequest) -> bool:
     return (
         settings.DEMO
         and not carries_credentials(request)
-        and not any(name in request.headers for name in _FORWARDED)
-        and ip_address(client_address(request)).is_loopback
+        and not shows_any(request, _FORWARDED)
+        and _is_loopback(client_address(request))
     )
+
+
+@lru_cache(maxsize=1024)
+def _is_loopback(address: str) -> bool:
+    return ip_address(address).is_loopback
 
 
 def warn_of_demo() -> None:

@@ -7,6 +7,7 @@ anywhere else.
 """
 
 import re
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from django.conf import settings
@@ -34,6 +35,7 @@ def client_address(request: HttpRequest | Request) -> str:
     return _address(entries[-min(proxies, len(entries))]) or peer
 
 
+@lru_cache(maxsize=4096)
 def _address(text: str) -> str | None:
     """Return the address in its usual spelling, or None: what is not one is not guessed at."""
     plain = text.strip()

@@ -12,7 +12,10 @@ from exchange.kafka.connect import connect
 from exchange.kafka.names import LogRecord, group_name, topic_name
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.025
-"""Seconds between two looks at a broker that does not let a fetch wait."""
+"""Seconds between two looks at a broker that wakes no waiting fetch."""
+LOOK_MS = 2
+"""How long such a look waits for its own answer. Without that it would find what the last one asked
+for, and each record would wait for two pauses."""
 ANSWER_MS = 5_000
 """The longest wait for an answer about offsets. Without a limit a member that the group has thrown
 out meanwhile asks for ever, and never joins again."""
@@ -59,7 +62,9 @@ class GroupConsumer:
             heartbeat_interval_ms=settings.KAFKA_SESSION_TIMEOUT_MS // 4,
             max_poll_interval_ms=settings.KAFKA_MAX_POLL_INTERVAL_MS,
             max_poll_records=settings.KAFKA_MAX_BATCH,
-            fetch_max_wait_ms=settings.KAFKA_FETCH_MAX_WAIT_MS,
+            fetch_max_wait_ms=1
+            if settings.KAFKA_STATIC_ASSIGNMENT
+            else settings.KAFKA_FETCH_MAX_WAIT_MS,
         )
         if settings.KAFKA_STATIC_ASSIGNMENT:
             self._consumer.assign(
@@ -97,14 +102,15 @@ class GroupConsumer:
     def _poll(self, timeout_ms: int) -> Any:
         """Return what there is, or wait for it.
 
-        A broker without groups is one that answers a fetch at once, also with nothing: the client
-        would ask again without a pause, and take a quarter of a processor doing nothing. The pause
-        grows while nothing comes, so under load it adds a millisecond, and after a rest 25.
+        A broker without groups is one that lets a fetch wait for its whole time, whatever comes
+        meanwhile. So the wait is the shortest there is; then the client would ask again without a
+        pause, and take a quarter of a processor doing nothing. The pause here grows while nothing
+        comes: under load it adds a millisecond, and after a rest 25.
         """
         if not settings.KAFKA_STATIC_ASSIGNMENT:
             return self._consumer.poll(timeout_ms=timeout_ms)
         deadline = time.monotonic() + timeout_ms / 1000
-        while not (found := self._consumer.poll(timeout_ms=0)):
+        while not (found := self._consumer.poll(timeout_ms=LOOK_MS)):
             if time.monotonic() >= deadline or self.is_rebalanced():
                 return found
             time.sleep(self._pause)

@@ -15,6 +15,7 @@ REST_FRAMEWORK = {
     ],
     "DEFAULT_PERMISSION_CLASSES": ["exchange.access.permissions.SignedIn"],
     "DEFAULT_THROTTLE_CLASSES": ["exchange.api.throttling.ExchangeThrottle"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "exchange.api.negotiation.Negotiation",
     "DEFAULT_PAGINATION_CLASS": "exchange.api.pagination.NewestFirst",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "exchange.api.errors.handle_exception",

@@ -70,8 +70,8 @@ the members that a group had when a new one joins. A member that has gone withou
 broker came back is waited for in full, and nobody reads meanwhile."""
 KAFKA_FETCH_MAX_WAIT_MS = env.int("KAFKA_FETCH_MAX_WAIT_MS", default=100)
 """How long a fetch waits at the broker when there is nothing. Apache Kafka answers as soon as there
-is something; the embedded broker never waits (`exchange.kafka.consumer`)."""
-KAFKA_MAX_BATCH = env.int("KAFKA_MAX_BATCH", default=500)
+is something; the embedded broker does not, and is asked not to wait (`exchange.kafka.consumer`)."""
+KAFKA_MAX_BATCH = env.int("KAFKA_MAX_BATCH", default=1_000)
 """Records in a batch at most; under load a batch is as large as the backlog, up to this."""
 KAFKA_TOPIC_PREFIX = env.str("KAFKA_TOPIC_PREFIX", default="")
 KAFKA_BRIDGES = {

@@ -3,8 +3,8 @@
 from django.urls import include, path
 
 urlpatterns = [
-    path("", include("exchange.urls.common")),
     path("", include("matching.urls")),
+    path("", include("exchange.urls.common")),
 ]
 
 handler400 = "exchange.api.pages.bad_request"

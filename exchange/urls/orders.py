@@ -4,9 +4,9 @@ from django.contrib import admin
 from django.urls import include, path
 
 urlpatterns = [
-    path("", include("exchange.urls.common")),
     path("", include("orders.urls")),
     path("", include("exchange.access.urls")),
+    path("", include("exchange.urls.common")),
     path("admin/", admin.site.urls),
 ]
 

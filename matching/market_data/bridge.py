@@ -17,6 +17,7 @@ class MarketDataFeed:
     topic = TRADE_EVENTS
     group = "market-data"
     task = update_market_data
+    rest_seconds = 0.1
 
     def begin(self, partitions: set[int], alive: Callable[[], None]) -> Mapping[int, int | None]:
         with Log() as log:

@@ -25,11 +25,19 @@ Environ = dict[str, Any]
 Credentials = Callable[[Environ], None]
 
 
+WORK_EVERY = 40
+"""Requests after which the workers' share of the work is done."""
+
+
 @dataclass
 class Application:
-    """The application as WSGI, on one thread with one database connection; counts its requests."""
+    """The application as WSGI, on one thread with one database connection; counts its requests.
+
+    `work`: what the workers would do meanwhile; done on the same thread, every `WORK_EVERY` requests.
+    """
 
     credentials: Credentials
+    work: Callable[[], None] = lambda: None
     requests: int = 0
 
     def __post_init__(self) -> None:
@@ -53,6 +61,8 @@ class Application:
             return list(response)
         finally:
             response.close()
+            if self.requests % WORK_EVERY == 0:
+                self.work()
 
     def close(self) -> None:
         """End the thread and its connection, which would keep the test database in use."""
