@@ -29,8 +29,10 @@ RENDERERS = [
 def test_the_choice_is_that_of_the_framework(
     accept: str | None, kinds: list[type], query: str
 ) -> None:
-    headers = {} if accept is None else {"HTTP_ACCEPT": accept}
-    request = Request(APIRequestFactory().get(f"/balance/1{query}", **headers))
+    plain = APIRequestFactory().get(f"/balance/1{query}")
+    if accept is not None:
+        plain.META["HTTP_ACCEPT"] = accept
+    request = Request(plain)
     renderers = [kind() for kind in kinds]
 
     def chosen(negotiation: DefaultContentNegotiation) -> object:
