@@ -32,6 +32,10 @@ POST /orders/batch       | signin | 200    | 200      | 200       | 200      | 2
 POST /orders/batch/cancel| signin | 200    | 200      | 200       | 200      | 200      | scope    | 200       | 200    | 200     | scope
 DELETE /orders           | signin | 202    | 202      | 202       | 202      | 202      | scope    | 202       | 202    | 202     | scope
 DELETE /orders?user_id=1 | signin | 202    | not you  | 202       | not you  | not you  | scope    | 202       | 202    | 202     | scope
+GET …/client:a           | signin | 200    | no order | no order  | no order | no order | 200      | scope     | 200    | no order| no order
+GET …/client:a of 1      | signin | 200    | not you  | 200       | not you  | 200      | 200      | scope     | 200    | 200     | 200
+DELETE …/client:a of 1   | signin | 202    | not you  | 202       | not you  | not you  | scope    | 202       | 202    | 202     | scope
+cancel client:a of 1     | signin | 200    | not you  | 200       | not you  | not you  | scope    | 200       | 200    | 200     | scope
 GET …/{of 1}/fills       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=1     | signin | 200    | not you  | 200       | not you  | not you  | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=2     | signin | not you| 200      | 200       | not you  | not you  | not you  | scope     | not you| 200     | 200
@@ -102,6 +106,14 @@ DOORS: dict[str, Callable[[ApiClient], Any]] = {
     ),
     "DELETE /orders": lambda client: client.delete("/orders"),
     "DELETE /orders?user_id=1": lambda client: client.delete("/orders?user_id=1"),
+    "GET …/client:a": lambda client: client.get("/orders/client:a"),
+    "GET …/client:a of 1": lambda client: client.get("/orders/client:a?user_id=1"),
+    "DELETE …/client:a of 1": lambda client: client.delete("/orders/client:a?user_id=1"),
+    "cancel client:a of 1": lambda client: client.post(
+        "/orders/batch/cancel",
+        {"user_id": 1, "order_ids": ["client:a"]},
+        content_type="application/json",
+    ),
     "GET …/{of 1}/fills": lambda client: client.get(f"/orders/{order_of(1)}/fills"),
     "GET /fills?user_id=1": lambda client: client.get("/fills?user_id=1"),
     "GET /fills?user_id=2": lambda client: client.get("/fills?user_id=2"),
@@ -147,7 +159,7 @@ def test_the_doors(world: World, who: str) -> None:
     client = WHO[who]()
     for user in User.objects.all():
         deposit(user_id=user.pk, asset="USDT", amount=Decimal(100))
-    world.place(1, "buy", 1, "1.8")
+    world.place(1, "buy", 1, "1.8", client_order_id="a")
     world.place(2, "sell", 1, "2.8")
 
     seen = {what: found(knock(client)) for what, knock in DOORS.items()}
