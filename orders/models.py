@@ -14,6 +14,7 @@ from django.db.models import F, Q
 
 from exchange.fields import AmountField
 from exchange.money import DECIMAL_PLACES, format_amount
+from orders.switch_model import DeadManSwitch as DeadManSwitch  # noqa: PLC0414 - exported from here, as the other tables
 
 LIVE_STATUSES = ("open", "partially_filled")
 UNFINISHED_STATUSES = ("pending", *LIVE_STATUSES)

@@ -2,6 +2,7 @@ from django.urls import path, register_converter
 
 from orders.api import OrderDetailView, OrderListView
 from orders.batch_api import CancelBatchView, OrderBatchView
+from orders.dead_man_api import DeadManSwitchView
 from orders.fills_api import FillListView, OrderFillListView
 from orders.naming import OrderNameConverter
 
@@ -13,5 +14,6 @@ urlpatterns = [
     path("orders/batch/cancel", CancelBatchView.as_view(), name="cancel-batch"),
     path("orders/<order:order_id>", OrderDetailView.as_view(), name="order"),
     path("orders/<order:order_id>/fills", OrderFillListView.as_view(), name="order-fills"),
+    path("dead-man-switch", DeadManSwitchView.as_view(), name="dead-man-switch"),
     path("fills", FillListView.as_view(), name="fills"),
 ]

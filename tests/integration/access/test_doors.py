@@ -36,6 +36,12 @@ GET …/client:a           | signin | 200    | no order | no order  | no order |
 GET …/client:a of 1      | signin | 200    | not you  | 200       | not you  | 200      | 200      | scope     | 200    | 200     | 200
 DELETE …/client:a of 1   | signin | 202    | not you  | 202       | not you  | not you  | scope    | 202       | 202    | 202     | scope
 cancel client:a of 1     | signin | 200    | not you  | 200       | not you  | not you  | scope    | 200       | 200    | 200     | scope
+GET /dead-man-switch     | signin | 200    | 200      | 200       | 200      | 200      | 200      | scope     | 200    | 200     | 200
+GET /dead-man…?user_id=1 | signin | 200    | not you  | 200       | not you  | 200      | 200      | scope     | 200    | 200     | 200
+PUT /dead-man-switch     | signin | 200    | 200      | 200       | 200      | 200      | scope    | 200       | 200    | 200     | scope
+PUT /dead-man… for 1     | signin | 200    | not you  | 200       | not you  | not you  | scope    | 200       | 200    | 200     | scope
+PUT /dead-man… for 99    | signin | not you| not you  | no user   | not you  | not you  | scope    | not you   | not you| no user | scope
+DELETE /dead-man… of 1   | signin | 200    | not you  | 200       | not you  | not you  | scope    | 200       | 200    | 200     | scope
 GET …/{of 1}/fills       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=1     | signin | 200    | not you  | 200       | not you  | not you  | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=2     | signin | not you| 200      | 200       | not you  | not you  | not you  | scope     | not you| 200     | 200
@@ -87,6 +93,11 @@ def ask_for_deposit(client: ApiClient, **user: int) -> Any:
     return client.post("/transfers", json.dumps(wanted | user), content_type="application/json")
 
 
+def arm(client: ApiClient, **user: int) -> Any:
+    body = json.dumps({"timeout_seconds": 60} | user)
+    return client.put("/dead-man-switch", body, content_type="application/json")
+
+
 KEY = json.dumps({"name": "k", "scopes": ["read"]})
 DOORS: dict[str, Callable[[ApiClient], Any]] = {
     "POST /orders": lambda client: client.order(user_id=None, quantity=1),
@@ -114,6 +125,12 @@ DOORS: dict[str, Callable[[ApiClient], Any]] = {
         {"user_id": 1, "order_ids": ["client:a"]},
         content_type="application/json",
     ),
+    "GET /dead-man-switch": lambda client: client.get("/dead-man-switch"),
+    "GET /dead-man…?user_id=1": lambda client: client.get("/dead-man-switch?user_id=1"),
+    "PUT /dead-man-switch": arm,
+    "PUT /dead-man… for 1": lambda client: arm(client, user_id=1),
+    "PUT /dead-man… for 99": lambda client: arm(client, user_id=99),
+    "DELETE /dead-man… of 1": lambda client: client.delete("/dead-man-switch?user_id=1"),
     "GET …/{of 1}/fills": lambda client: client.get(f"/orders/{order_of(1)}/fills"),
     "GET /fills?user_id=1": lambda client: client.get("/fills?user_id=1"),
     "GET /fills?user_id=2": lambda client: client.get("/fills?user_id=2"),

@@ -12,6 +12,11 @@ from tests.integration.audit.words import (
     Damage,
 )
 
+SWITCH = (
+    "INSERT INTO orders_deadmanswitch"
+    " (user_id, timeout_seconds, expires_at, fired_at, last_order_id, canceling) VALUES"
+)
+
 ORDER_DAMAGES = [
     Damage(
         "a live order asks for more",
@@ -98,6 +103,26 @@ ORDER_DAMAGES = [
         "an open order with a time of its end",
         (f"UPDATE orders_order SET finished_at = now() WHERE id = {OPEN}",),
         {"order_finish": (ANY, "open")},
+    ),
+    Damage(
+        "an order was forgotten by a dead-man switch",
+        (f"{SWITCH} (1, NULL, NULL, now(), {OPEN}, false)",),
+        {"dead_man_orders": (1,)},
+    ),
+    Damage(
+        "a dead-man switch without its time",
+        (f"{SWITCH} (1, 60, NULL, NULL, NULL, false)",),
+        {"dead_man_states": (1, 60)},
+    ),
+    Damage(
+        "a dead-man switch that lasts for ever",
+        (f"{SWITCH} (1, 86401, now(), NULL, NULL, false)",),
+        {"dead_man_states": (1, 86401)},
+    ),
+    Damage(
+        "a dead-man switch that cancels and has not fired",
+        (f"{SWITCH} (1, NULL, NULL, NULL, NULL, true)",),
+        {"dead_man_states": (1,)},
     ),
     Damage(
         "a book is crossed",
