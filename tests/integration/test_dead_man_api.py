@@ -35,6 +35,11 @@ def test_it_is_armed_renewed_and_disarmed(api: ApiClient) -> None:
     assert api.delete(look).status_code == 200, "twice is harmless"
 
 
+def test_it_describes_itself(api: ApiClient) -> None:
+    described = api.options("/dead-man-switch").json()
+    assert set(described["actions"]["PUT"]) == {"user_id", "timeout_seconds"}
+
+
 def test_zero_disarms(api: ApiClient) -> None:
     put(api, user_id=1, timeout_seconds=60)
     assert put(api, user_id=1, timeout_seconds=0).json() == NEVER
