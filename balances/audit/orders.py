@@ -71,6 +71,15 @@ ORDER_CHECKS = (
               OR finished_epoch < epoch""",
     ),
     Check(
+        name="order_way",
+        says="An order says when it was settled, and matched, only if it has a place on the log.",
+        looks_at="orders_order",
+        sql="""
+            SELECT id, status, epoch, "offset", matched_at, settled_at FROM orders_order
+            WHERE settled_at IS NOT NULL AND epoch IS NULL
+              OR settled_at IS NULL AND matched_at IS NOT NULL""",
+    ),
+    Check(
         name="order_amounts",
         says="Prices are positive multiples of the tick size, quantities of the lot size.",
         looks_at="orders_order",

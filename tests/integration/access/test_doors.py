@@ -42,6 +42,7 @@ PUT /dead-man-switch     | signin | 200    | 200      | 200       | 200      | 2
 PUT /dead-man… for 1     | signin | 200    | not you  | 200       | not you  | not you  | scope    | 200       | 200    | 200     | scope
 PUT /dead-man… for 99    | signin | not you| not you  | no user   | not you  | not you  | scope    | not you   | not you| no user | scope
 DELETE /dead-man… of 1   | signin | 200    | not you  | 200       | not you  | not you  | scope    | 200       | 200    | 200     | scope
+GET …/{of 1}/trace       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
 GET …/{of 1}/fills       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=1     | signin | 200    | not you  | 200       | not you  | not you  | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=2     | signin | not you| 200      | 200       | not you  | not you  | not you  | scope     | not you| 200     | 200
@@ -131,6 +132,7 @@ DOORS: dict[str, Callable[[ApiClient], Any]] = {
     "PUT /dead-man… for 1": lambda client: arm(client, user_id=1),
     "PUT /dead-man… for 99": lambda client: arm(client, user_id=99),
     "DELETE /dead-man… of 1": lambda client: client.delete("/dead-man-switch?user_id=1"),
+    "GET …/{of 1}/trace": lambda client: client.get(f"/orders/{order_of(1)}/trace"),
     "GET …/{of 1}/fills": lambda client: client.get(f"/orders/{order_of(1)}/fills"),
     "GET /fills?user_id=1": lambda client: client.get("/fills?user_id=1"),
     "GET /fills?user_id=2": lambda client: client.get("/fills?user_id=2"),
@@ -187,7 +189,7 @@ def test_the_doors(world: World, who: str) -> None:
 def test_the_order_of_another_is_as_one_that_does_not_exist(world: World) -> None:
     order = world.place(1, "buy", 1, "1.8")
     client = browser_of(User.objects.get(pk=2))
-    for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/fills")):
+    for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/fills"), ("GET", "/trace")):
         theirs = client.generic(method, f"/orders/{order.pk}{rest}")
         none = client.generic(method, f"/orders/999999999{rest}")
         assert theirs.status_code == none.status_code == 404

@@ -100,6 +100,16 @@ ORDER_DAMAGES = [
         {"order_finish": (ANY, "canceled"), "order_epochs": ()},
     ),
     Damage(
+        "a pending order that was settled",
+        (f"UPDATE orders_order SET settled_at = now() WHERE id = {PENDING}",),
+        {"order_way": (ANY, "pending")},
+    ),
+    Damage(
+        "an order that was matched and not settled",
+        (f"UPDATE orders_order SET settled_at = NULL WHERE id = {OPEN}",),
+        {"order_way": (ANY, "open")},
+    ),
+    Damage(
         "an open order with a time of its end",
         (f"UPDATE orders_order SET finished_at = now() WHERE id = {OPEN}",),
         {"order_finish": (ANY, "open")},
