@@ -6,6 +6,7 @@ told in `balances.cache` and `balances.trust`.
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TypeVar
 
 from django.db import IntegrityError, transaction
@@ -19,20 +20,24 @@ Work = Callable[[], tuple[T, Sequence[CachedBalance]]]
 """What happens inside the transaction; returns its result and every balance it has changed, as
 it will be committed. It may be run twice, the first run rolled back: no side effects."""
 
+Note = Callable[[T], datetime | None]
+"""Says of a result when its transaction was, for who asks later when the cache had it."""
+
 _AVOID_SECONDS = 1.0
 _avoid_redis_until = 0.0
 
 
-def change_balances(work: Work[T]) -> T:
+def change_balances(work: Work[T], *, note: Note[T] | None = None) -> T:
     """Run `work` in one transaction and return its result once it has committed.
 
+    `note`: with it, a note of when the cache was written is left there (`balances.cache.noted_at`).
     Readers see the new balances from the commit on, whether Redis is there or not.
     """
     global _avoid_redis_until  # noqa: PLW0603 - one memory per process of when Redis last failed
     while True:
         if time.monotonic() >= _avoid_redis_until:
             try:
-                return _with_marks(work)
+                return _with_marks(work, note)
             except CacheUnreachableError:
                 _avoid_redis_until = time.monotonic() + _AVOID_SECONDS
         with transaction.atomic(durable=True):
@@ -43,7 +48,7 @@ def change_balances(work: Work[T]) -> T:
         trust.distrust()
 
 
-def _with_marks(work: Work[T]) -> T:
+def _with_marks(work: Work[T], note: Note[T] | None) -> T:
     token = ""
     changed: Sequence[CachedBalance] = ()
     try:
@@ -59,5 +64,5 @@ def _with_marks(work: Work[T]) -> T:
             cache.unmark(token, changed)
         raise
     if token:
-        cache.publish(token, changed)
+        cache.publish(token, changed, noted_for=note(result) if note else None)
     return result

@@ -47,6 +47,11 @@ def ensure_epoch(log: Log) -> int:
         return _begin(identity, offsets, reason, is_new_log=is_new_log)
 
 
+def is_on_present_log(epoch: int) -> bool:
+    """Return whether offsets of `epoch` still mean the same: no other log has begun since."""
+    return not LogEpoch.objects.filter(number__gt=epoch, is_new_log=True).exists()
+
+
 def begin_epoch_for_gap(
     partition: int, epoch: int | None, identity: LogIdentity, *, offset: int | None = None
 ) -> bool:

@@ -113,6 +113,11 @@ def fills_behind(entries: Sequence[Any]) -> list[Fill]:
     return [_fill(entry, trades[entry.market, entry.trade_id]) for entry in entries]
 
 
+def moved_balances(*, order_id: int, at: datetime) -> bool:
+    """Return whether the transaction of that time has changed a balance for an order."""
+    return LedgerEntry.objects.filter(order_id=order_id, created_at=at).exists()
+
+
 def _fill(entry: Any, trade: Trade) -> Fill:
     return Fill(
         market=trade.market_id,

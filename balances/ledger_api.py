@@ -24,10 +24,12 @@ from exchange.api.csv_stream import (
     wants_csv,
 )
 from exchange.api.errors import ErrorBody
-from exchange.api.fields import AmountField, NameField, WholeNumberField
+from exchange.api.fields import AmountField, NameField
 from exchange.api.filters import STORABLE, PeriodFilter, read_filter
 from exchange.api.renderers import BrowsableRenderer
 from exchange.money import format_amount
+from orders.naming import number_of
+from orders.naming_api import OrderNameField
 
 
 class LedgerFilter(PeriodFilter):
@@ -37,7 +39,7 @@ class LedgerFilter(PeriodFilter):
         STORABLE, max_length=10, trim_whitespace=False, required=False, help_text="USDT"
     )
     kind = NameField(LedgerEntry.Kind.choices, required=False)
-    order_id = WholeNumberField(min_value=1, max_value=2**63 - 1, required=False)
+    order_id = OrderNameField(required=False)
 
 
 class LedgerEntryOutput(serializers.ModelSerializer[LedgerEntry]):
@@ -98,7 +100,10 @@ class LedgerView(GenericAPIView[LedgerEntry]):
         may_see = may_touch(request, user_id, "balances.view_ledgerentry")
         if not may_see or not get_user_model().objects.filter(pk=user_id).exists():
             raise UserNotFoundError(f"There is no user {user_id}.")
-        found = history.list_ledger(user_id=user_id, **read_filter(LedgerFilter, request))
+        asked = read_filter(LedgerFilter, request)
+        if "order_id" in asked:
+            asked["order_id"] = number_of(asked["order_id"], user_id)
+        found = history.list_ledger(user_id=user_id, **asked)
         if wants_csv(request):
             return csv_response(found, COLUMNS, _cells, f"ledger-{user_id}")
         page = self.paginate_queryset(cast(Any, found))

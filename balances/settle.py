@@ -6,8 +6,9 @@ result that would break a promise halts its market and is never skipped over: th
 settled one by one, so that the other markets go on.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
 
 import structlog
@@ -27,10 +28,14 @@ logger = structlog.get_logger(__name__)
 
 
 class Result(NamedTuple):
-    """What one order event did, and the partition it came on."""
+    """What one order event did, the partition it came on, and when it was published there.
+
+    `matched_ms`: since 1970 UTC; None if the record does not say.
+    """
 
     partition: int
     event: TradeEvent
+    matched_ms: int | None = None
 
 
 class ViolationError(Exception):
@@ -49,10 +54,11 @@ class SequenceError(Exception):
 
 @dataclass(frozen=True)
 class Settled:
-    """What a batch came to: executions settled now, and how many results were not."""
+    """What a batch came to: executions settled now, how many results were not, and when."""
 
     executions: tuple[Execution, ...]
     dropped: int
+    at: datetime | None
 
 
 def settle(results: Sequence[Result]) -> Settled:
@@ -62,18 +68,22 @@ def settle(results: Sequence[Result]) -> Settled:
         SequenceError: a result is missing; nothing was settled.
     """
     try:
-        return change_balances(lambda: _settle_together(results))
+        return change_balances(lambda: _settle_together(results), note=_note)
     except (IntegrityError, DataError, ViolationError):
         logger.exception("settlement_violation", action="The batch is settled one by one.")
-    return change_balances(lambda: _settle_one_by_one(results))
+    return change_balances(lambda: _settle_one_by_one(results), note=_note)
+
+
+def _note(settled: Settled) -> datetime | None:
+    return settled.at
 
 
 def _settle_together(results: Sequence[Result]) -> tuple[Settled, Sequence[CachedBalance]]:
     fresh, reached = _fresh(results)
-    executions = [event for _, event in fresh if isinstance(event, Execution)]
-    changed = _apply(executions) if executions else []
-    _move_checkpoints(reached)
-    return Settled(tuple(executions), len(results) - len(executions)), changed
+    executions = [result.event for result in fresh if isinstance(result.event, Execution)]
+    changed = _apply(executions, _matched(fresh)) if executions else []
+    at = _move_checkpoints(reached)
+    return Settled(tuple(executions), len(results) - len(executions), at), changed
 
 
 def _settle_one_by_one(results: Sequence[Result]) -> tuple[Settled, Sequence[CachedBalance]]:
@@ -83,20 +93,21 @@ def _settle_one_by_one(results: Sequence[Result]) -> tuple[Settled, Sequence[Cac
     fresh, reached = _fresh(results)
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-    for _, execution in fresh:
+    matched = _matched(fresh)
+    for _, execution, _ in fresh:
         if not isinstance(execution, Execution) or execution.market in halted:
             continue
         try:
             with transaction.atomic():
-                rows = _apply([execution])
+                rows = _apply([execution], matched)
         except (IntegrityError, DataError, ViolationError) as error:
             halt_market(execution, str(error))
             halted.add(execution.market)
             continue
         settled.append(execution)
         changed.update({(row.user_id, row.asset): row for row in rows})
-    _move_checkpoints(reached)
-    return Settled(tuple(settled), len(results) - len(settled)), list(changed.values())
+    at = _move_checkpoints(reached)
+    return Settled(tuple(settled), len(results) - len(settled), at), list(changed.values())
 
 
 def _fresh(results: Sequence[Result]) -> tuple[list[Result], dict[int, int]]:
@@ -146,22 +157,34 @@ def _require_next(result: Result, reached: int, epoch: int) -> None:
         )
 
 
-def _apply(executions: Sequence[Execution]) -> list[CachedBalance]:
+def _matched(results: Sequence[Result]) -> dict[int, int | None]:
+    """Return when the result of each order's own event was published, by the order's number."""
+    return {
+        event.order_id: matched_ms if (matched_ms or 0) > 0 else None
+        for _, event, matched_ms in results
+        if isinstance(event, Execution) and event.event == "new"
+    }
+
+
+def _apply(
+    executions: Sequence[Execution], matched: Mapping[int, int | None]
+) -> list[CachedBalance]:
     planned = plan(executions)
-    _update_orders(list(planned.orders.values()))
+    _update_orders(list(planned.orders.values()), matched)
     changed = apply_movements(planned.movements) if planned.movements else []
     if planned.trades:
         _insert_trades(planned.trades)
     return changed
 
 
-def _update_orders(changes: Sequence[OrderChange]) -> None:
+def _update_orders(changes: Sequence[OrderChange], matched: Mapping[int, int | None]) -> None:
     """Move the orders on; each must exist in just the state that its results imply."""
     rows = (
         (
             change.order_id, change.market, change.user_id, change.side, change.event_epoch,
             change.is_new, change.epoch, change.offset, change.filled_quantity,
             change.filled_quote, change.finished_as, change.reason, change.canceled_quantity,
+            matched.get(change.order_id) if change.is_new else None,
         )
         for change in changes
     )  # fmt: skip
@@ -181,6 +204,9 @@ UPDATE orders_order o SET
   filled_quote = o.filled_quote + d.filled_quote,
   epoch = coalesce(d.epoch, o.epoch),
   "offset" = coalesce(d."offset", o."offset"),
+  matched_at = CASE WHEN d.is_new
+    THEN timestamptz 'epoch' + d.matched_ms * interval '1 millisecond' ELSE o.matched_at END,
+  settled_at = CASE WHEN d.is_new THEN now() ELSE o.settled_at END,
   status = CASE
     WHEN d.finished_as <> '' THEN d.finished_as
     WHEN o.filled_quantity + d.filled_quantity = o.quantity THEN 'filled'
@@ -196,10 +222,10 @@ UPDATE orders_order o SET
 FROM unnest(
   %s::bigint[], %s::varchar[], %s::bigint[], %s::varchar[], %s::int[],
   %s::bool[], %s::int[], %s::bigint[], %s::numeric[], %s::numeric[],
-  %s::varchar[], %s::varchar[], %s::numeric[]
+  %s::varchar[], %s::varchar[], %s::numeric[], %s::bigint[]
 ) AS d(id, market_id, user_id, side, event_epoch,
        is_new, epoch, "offset", filled_quantity, filled_quote,
-       finished_as, reason, canceled_quantity)
+       finished_as, reason, canceled_quantity, matched_ms)
 WHERE o.id = d.id AND o.market_id = d.market_id AND o.user_id = d.user_id AND o.side = d.side
   AND CASE WHEN d.is_new THEN o.status = 'pending'
       ELSE o.status IN ('open', 'partially_filled') END
@@ -220,13 +246,16 @@ def _insert_trades(trades: Sequence[TradeRow]) -> None:
         )
 
 
-def _move_checkpoints(reached: dict[int, int]) -> None:
+def _move_checkpoints(reached: dict[int, int]) -> datetime | None:
+    """Return the time of the transaction, which everything that it writes has; None: nothing."""
     if not reached:
-        return
+        return None
     with connection.cursor() as cursor:
         cursor.execute(
             'UPDATE balances_checkpoint c SET "offset" = d."offset", updated_at = now()'
             ' FROM unnest(%s::int[], %s::bigint[]) AS d(partition, "offset")'
-            " WHERE c.partition = d.partition",
+            " WHERE c.partition = d.partition RETURNING now()",
             columns(reached.items()),
         )
+        row = cursor.fetchone()
+    return None if row is None else row[0]

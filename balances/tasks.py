@@ -89,7 +89,8 @@ def _decode(records: Sequence[LogRecord]) -> list[Result]:
     unreadable: list[OutgoingRecord] = []
     for record in records:
         try:
-            results.append(Result(record.partition, decode_trade_event(record.value)))
+            event = decode_trade_event(record.value)
+            results.append(Result(record.partition, event, record.timestamp_ms))
         except RecordError as error:
             logger.error(
                 "trade_event_dead_lettered", partition=record.partition, offset=record.offset,

@@ -38,7 +38,7 @@ from exchange.api.errors import ClientError
 from exchange.kafka import partition_for
 from exchange.money import format_amount
 from orders import services
-from orders.models import Asset, Market, Order
+from orders.models import Asset, DeadManSwitch, Market, Order
 
 SIDE = label_column("side", {"buy": "success", "sell": "danger"})
 STATUS = label_column(
@@ -229,6 +229,25 @@ class OrderAdmin(ReadOnlyAdmin):
         """Only the cancel: the site-wide actions write."""
         actions = super().get_actions(request)
         return {name: action for name, action in actions.items() if name == "cancel_selected"}
+
+
+@admin.register(DeadManSwitch)
+class DeadManSwitchAdmin(ReadOnlyAdmin):
+    """Who has a dead-man switch, until when, and what came of it."""
+
+    list_display = [
+        link_column("user", text="username"),
+        "timeout_seconds",
+        time_column("expires_at"),
+        time_column("fired_at"),
+        "last_order_id",
+        "canceling",
+    ]
+    list_select_related = ["user"]
+    list_filter = [PickedUser, "canceling"]
+    search_fields = ["user__username"]
+    search_help_text = "Username"
+    search_steps: ClassVar = (by_user("user_id"),)
 
 
 class OrderInline(ReadOnlyInline):

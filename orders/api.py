@@ -2,14 +2,13 @@
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from exchange.access.requester import confined_to, listed_user, meant_user, own_id_of_order
+from exchange.access.requester import listed_user, meant_user, own_id_of_order
 from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
 from exchange.api.fields import (
@@ -24,6 +23,8 @@ from exchange.middleware import current_request_id
 from orders import selectors, services
 from orders.cancel_all_api import CancelsAll
 from orders.models import Order
+from orders.naming import OWN_ID, OrderName
+from orders.naming_api import ORDER_PARAMETERS, find_order
 from orders.reading import DEFAULT_QUOTE, plain_order
 from orders.rendering import render_order
 
@@ -76,7 +77,7 @@ class OrderInput(serializers.Serializer[Any]):
     quantity = AmountInputField(help_text="In the base asset; a multiple of the market's lot size.")
     price = AmountInputField(help_text="Quote per base; a multiple of the market's tick size.")
     client_order_id = PlainTextField(
-        r"^[A-Za-z0-9._:-]{1,64}\Z",
+        rf"^{OWN_ID}\Z",
         trim_whitespace=False,
         required=False,
         allow_null=True,
@@ -247,9 +248,6 @@ class OrderListView(CancelsAll, GenericAPIView[Order]):
         )
 
 
-_ORDER_ID = OpenApiParameter("order_id", OpenApiTypes.INT64, OpenApiParameter.PATH)
-
-
 class OrderDetailView(GenericAPIView[Order]):
     """Look at one order, or cancel it."""
 
@@ -258,13 +256,19 @@ class OrderDetailView(GenericAPIView[Order]):
 
     @extend_schema(
         summary="Look at an order",
-        parameters=[_ORDER_ID],
-        responses={200: OrderOutput, 404: ErrorBody, 503: ErrorBody, **LOCKED},
+        parameters=ORDER_PARAMETERS,
+        responses={
+            200: OrderOutput,
+            400: ErrorBody,
+            404: ErrorBody,
+            503: ErrorBody,
+            **LOCKED,
+        },
         tags=["orders"],
     )
-    def get(self, request: Request, order_id: int) -> Response:
-        user_id = confined_to(request, "orders.view_order")
-        order = selectors.get_order(order_id=order_id, user_id=user_id)
+    def get(self, request: Request, order_id: OrderName) -> Response:
+        number, user_id = find_order(request, order_id, "orders.view_order")
+        order = selectors.get_order(order_id=number, user_id=user_id)
         if order is None:
             raise services.OrderNotFoundError(f"There is no order {order_id}.")
         return Response(OrderOutput(order).data)
@@ -274,10 +278,11 @@ class OrderDetailView(GenericAPIView[Order]):
         description="Asks the engine to take the rest of the order out of the book. The hold is "
         "released once the engine has confirmed; until then `cancel_requested` is true. The order "
         "may still be filled first.",
-        parameters=[_ORDER_ID],
+        parameters=ORDER_PARAMETERS,
         request=None,
         responses={
             202: OrderOutput,
+            400: ErrorBody,
             404: ErrorBody,
             422: ErrorBody,
             503: ErrorBody,
@@ -285,7 +290,7 @@ class OrderDetailView(GenericAPIView[Order]):
         },
         tags=["orders"],
     )
-    def delete(self, request: Request, order_id: int) -> Response:
-        user_id = confined_to(request, "orders.change_order")
-        order = services.request_cancel(order_id=order_id, user_id=user_id)
+    def delete(self, request: Request, order_id: OrderName) -> Response:
+        number, user_id = find_order(request, order_id, "orders.change_order")
+        order = services.request_cancel(order_id=number, user_id=user_id)
         return Response(OrderOutput(order).data, status=202)

@@ -5,7 +5,8 @@ order or the error, as it would have had them alone. A request that is no batch 
 as a whole, and so is one that may not come now (limits, backlog): then nothing has been done.
 """
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from drf_spectacular.utils import extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -14,7 +15,7 @@ from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from exchange.access.requester import confined_to, meant_user, own_id_of_order
+from exchange.access.requester import listed_user, meant_user, own_id_of_order
 from exchange.access.schema import LOCKED
 from exchange.api.errors import ClientError, ErrorBody, body_of, refusal_of
 from exchange.api.fields import WholeNumberField
@@ -22,8 +23,10 @@ from exchange.middleware import current_request_id
 from orders import batches, canceling
 from orders.api import OrderInput, OrderOutput, read_order
 from orders.models import Order
+from orders.naming import OrderName, numbers_of
+from orders.naming_api import ORDER_NAME, OrderNameField
 from orders.rendering import render_order
-from orders.services import Placed, Wish
+from orders.services import OrderNotFoundError, Placed, Wish
 
 Refusal = ClientError | APIException
 
@@ -36,9 +39,9 @@ class _AnyOrder(serializers.Field[Any, Any, Any, Any]):
         return data
 
 
-@extend_schema_field({"type": "integer", "minimum": 1, "maximum": 2**63 - 1})
-class _AnyNumber(_AnyOrder):
-    """An order's number, or something else that is refused by itself."""
+@extend_schema_field(ORDER_NAME)
+class _AnyName(_AnyOrder):
+    """What names an order, or something else that is refused by itself."""
 
 
 class OrderBatchInput(serializers.Serializer[Any]):
@@ -50,10 +53,17 @@ class OrderBatchInput(serializers.Serializer[Any]):
 
 
 class CancelBatchInput(serializers.Serializer[Any]):
-    """The numbers of orders."""
+    """Orders, each by its number, or by `client:` and its `client_order_id`."""
 
+    user_id = WholeNumberField(
+        min_value=1,
+        max_value=2**63 - 1,
+        required=False,
+        help_text="Whose orders they are; with `client:`, your own if not given. Somebody else's "
+        "are for staff and for service credentials.",
+    )
     order_ids = serializers.ListField(
-        child=_AnyNumber(), allow_empty=False, min_length=1, max_length=canceling.MAX_CANCELS
+        child=_AnyName(), allow_empty=False, min_length=1, max_length=canceling.MAX_CANCELS
     )
 
 
@@ -127,11 +137,13 @@ class CancelBatchView(GenericAPIView[Order]):
     def post(self, request: Request) -> Response:
         given = CancelBatchInput(data=request.data)
         given.is_valid(raise_exception=True)
-        read = [_number(element) for element in given.validated_data["order_ids"]]
-        user_id = confined_to(request, "orders.change_order")
-        numbers = [number for number in read if isinstance(number, int)]
+        wanted = given.validated_data.get("user_id")
+        user_id = listed_user(request, wanted, "orders.change_order")
+        read = [_name(element) for element in given.validated_data["order_ids"]]
+        named = _numbers(request, read, wanted)
+        numbers = [number for number in named if isinstance(number, int)]
         asked = iter(canceling.request_cancels(order_ids=numbers, user_id=user_id))
-        return _answer(next(asked) if isinstance(number, int) else number for number in read)
+        return _answer(next(asked) if isinstance(number, int) else number for number in named)
 
 
 def _elements_of(request: Request, name: str) -> int:
@@ -167,14 +179,34 @@ class _Reader:
         return self._meant[wanted]
 
 
-def _number(element: Any) -> int | Refusal:
+def _name(element: Any) -> OrderName | Refusal:
     if type(element) is int and 1 <= element < 2**63:
-        return element
-    field = WholeNumberField(min_value=1, max_value=2**63 - 1)
+        return OrderName(element)
     try:
-        return int(field.run_validation(element))
+        return cast(OrderName, OrderNameField().run_validation(element))
     except serializers.ValidationError as error:
         return serializers.ValidationError({"order_id": error.detail})
+
+
+def _numbers(
+    request: Request, names: Sequence[OrderName | Refusal], wanted: int | None
+) -> list[int | Refusal]:
+    """Return the number that each name stands for, or why there is none.
+
+    Raises:
+        UserRequiredError: a client's id is among them, and nobody whose it could be.
+    """
+    own_ids = {name.client_order_id for name in names if isinstance(name, OrderName)} - {None}
+    found: dict[str | None, int] = {}
+    if own_ids:
+        user_id = meant_user(request, wanted, "orders.change_order")
+        found.update(numbers_of(cast(set[str], own_ids), user_id))
+    return [_number(name, found) if isinstance(name, OrderName) else name for name in names]
+
+
+def _number(name: OrderName, found: Mapping[str | None, int]) -> int | Refusal:
+    number = name.number or found.get(name.client_order_id)
+    return number or OrderNotFoundError(f"There is no order {name}.")
 
 
 def _answer(outcomes: Any) -> Response:

@@ -42,16 +42,21 @@ def request_cancels(*, order_ids: Sequence[int], user_id: int | None = None) -> 
     return [outcomes[number] for number in order_ids]
 
 
-def request_cancel_of_all(*, user_id: int, market: str | None = None) -> tuple[int, bool]:
+def request_cancel_of_all(
+    *, user_id: int, market: str | None = None, up_to: int | None = None
+) -> tuple[int, bool]:
     """Ask for the cancel of a user's unfinished orders, the oldest first, `MAX_CANCELS` at most.
 
     Returns of how many that was asked now, and whether others remain of which it was not. One
-    that is just being settled is not waited for: it remains.
+    that is just being settled is not waited for: it remains. `up_to`: only orders up to this
+    number.
     """
     where = f"user_id = %s AND {_UNFINISHED} AND cancel_requested_at IS NULL"
     given: list[int | str] = [user_id]
     if market is not None:
         where, given = f"{where} AND market_id = %s", [*given, market]
+    if up_to is not None:
+        where, given = f"{where} AND id <= %s", [*given, up_to]
     chosen = f"SELECT id FROM orders_order WHERE {where}"  # noqa: S608 - conditions of this module
     asked = _mark(f"{chosen} ORDER BY id LIMIT {MAX_CANCELS}", given)
     with connection.cursor() as cursor:

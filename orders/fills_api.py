@@ -2,8 +2,7 @@
 
 from typing import Any, cast
 
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import serializers
 from rest_framework.generics import GenericAPIView
 from rest_framework.request import Request
@@ -11,13 +10,15 @@ from rest_framework.response import Response
 
 from balances import history
 from balances.models import LedgerEntry
-from exchange.access.requester import confined_to, meant_user
+from exchange.access.requester import meant_user
 from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
 from exchange.api.fields import AmountField, WholeNumberField
 from exchange.api.filters import STORABLE, PeriodFilter, read_filter
 from orders import selectors, services
 from orders.models import Order
+from orders.naming import OrderName, number_of
+from orders.naming_api import ORDER_PARAMETERS, OrderNameField, find_order
 
 
 class FillFilter(PeriodFilter):
@@ -31,7 +32,7 @@ class FillFilter(PeriodFilter):
         "credentials.",
     )
     market = serializers.RegexField(STORABLE, max_length=21, trim_whitespace=False, required=False)
-    order_id = WholeNumberField(min_value=1, max_value=2**63 - 1, required=False)
+    order_id = OrderNameField(required=False)
 
 
 class FillOutput(serializers.Serializer[Any]):
@@ -66,6 +67,8 @@ class FillListView(GenericAPIView[LedgerEntry]):
     def get(self, request: Request) -> Response:
         asked = read_filter(FillFilter, request)
         asked["user_id"] = meant_user(request, asked.get("user_id"), "balances.view_trade")
+        if "order_id" in asked:
+            asked["order_id"] = number_of(asked["order_id"], asked["user_id"])
         page = self.paginate_queryset(cast(Any, history.list_fills(**asked)))
         fills = history.fills_behind(page or [])
         return self.get_paginated_response(FillOutput(fills, many=True).data)
@@ -79,7 +82,7 @@ class OrderFillListView(GenericAPIView[LedgerEntry]):
 
     @extend_schema(
         summary="An order's fills",
-        parameters=[OpenApiParameter("order_id", OpenApiTypes.INT64, OpenApiParameter.PATH)],
+        parameters=ORDER_PARAMETERS,
         responses={
             200: FillOutput(many=True),
             400: ErrorBody,
@@ -89,9 +92,9 @@ class OrderFillListView(GenericAPIView[LedgerEntry]):
         },
         tags=["orders"],
     )
-    def get(self, request: Request, order_id: int) -> Response:
-        user_id = confined_to(request, "orders.view_order")
-        order = selectors.get_order(order_id=order_id, user_id=user_id)
+    def get(self, request: Request, order_id: OrderName) -> Response:
+        number, user_id = find_order(request, order_id, "orders.view_order")
+        order = selectors.get_order(order_id=number, user_id=user_id)
         if order is None:
             raise services.OrderNotFoundError(f"There is no order {order_id}.")
         found = history.list_fills(user_id=order.user_id, order_id=order.pk)

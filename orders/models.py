@@ -14,6 +14,7 @@ from django.db.models import F, Q
 
 from exchange.fields import AmountField
 from exchange.money import DECIMAL_PLACES, format_amount
+from orders.switch_model import DeadManSwitch as DeadManSwitch  # noqa: PLC0414 - exported from here, as the other tables
 
 LIVE_STATUSES = ("open", "partially_filled")
 UNFINISHED_STATUSES = ("pending", *LIVE_STATUSES)
@@ -145,6 +146,10 @@ class Order(models.Model):
     finished_epoch = models.PositiveIntegerField(
         null=True, help_text="The epoch of the log whose event finished it."
     )
+    matched_at = models.DateTimeField(
+        null=True, help_text="When the result of its own event was handed to the log."
+    )
+    settled_at = models.DateTimeField(null=True, help_text="When that result was settled.")
 
     class Meta:
         ordering = ["-id"]
@@ -188,6 +193,11 @@ class Order(models.Model):
                 condition=Q(finished_at__isnull=True, finished_epoch__isnull=True)
                 | Q(finished_at__isnull=False, finished_epoch__isnull=False),
                 name="order_finish_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(settled_at__isnull=True, matched_at__isnull=True)
+                | Q(settled_at__isnull=False, epoch__isnull=False),
+                name="order_way_whole",
             ),
             models.UniqueConstraint(
                 fields=["user", "client_order_id"],

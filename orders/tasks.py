@@ -2,10 +2,16 @@
 
 from celery import shared_task
 
-from orders import relay
+from orders import dead_man, relay
 
 
 @shared_task(name="orders.relay")
 def relay_orders() -> int:
     """Publish again the orders that are missing on the log."""
     return relay.relay()
+
+
+@shared_task(name="orders.dead_man_switches")
+def look_at_switches() -> int:
+    """Cancel all orders of the users whose dead-man switch has expired."""
+    return dead_man.run()

@@ -19,7 +19,7 @@ from balances.audit.runner import partitions_of_assets
 from balances.models import Balance
 from exchange.kafka import ORDER_EVENTS, TRADE_EVENTS, LogRecord, TopicReader, topic_name
 from matching.host import MatchingHost
-from orders import outbox, seeding
+from orders import outbox, seeding, trace
 from orders.models import Order
 from orders.services import place_order, request_cancel
 
@@ -39,6 +39,7 @@ class World:
 
     def close(self) -> None:
         outbox.close()
+        trace.lookup.close()
         self.host.close()
         stop_reading()
 

@@ -71,6 +71,15 @@ ORDER_CHECKS = (
               OR finished_epoch < epoch""",
     ),
     Check(
+        name="order_way",
+        says="An order says when it was settled, and matched, only if it has a place on the log.",
+        looks_at="orders_order",
+        sql="""
+            SELECT id, status, epoch, "offset", matched_at, settled_at FROM orders_order
+            WHERE settled_at IS NOT NULL AND epoch IS NULL
+              OR settled_at IS NULL AND matched_at IS NOT NULL""",
+    ),
+    Check(
         name="order_amounts",
         says="Prices are positive multiples of the tick size, quantities of the lot size.",
         looks_at="orders_order",
@@ -110,6 +119,31 @@ ORDER_CHECKS = (
             ) moved ON moved.order_id = due.id
             WHERE NOT coalesce(due.held = moved.held AND due.paid = moved.paid
               AND due.received = moved.received AND due.released = moved.released, false)""",
+    ),
+    Check(
+        name="dead_man_orders",
+        says="A dead-man switch that has done its work has left no order of that time for which no"
+        " cancel was asked.",
+        looks_at="orders_deadmanswitch",
+        sql="""
+            SELECT s.user_id, o.id AS order_id, o.status, s.fired_at, s.last_order_id
+            FROM orders_deadmanswitch s JOIN orders_order o
+              ON o.user_id = s.user_id AND o.id <= s.last_order_id
+            WHERE NOT s.canceling AND o.cancel_requested_at IS NULL
+              AND o.status IN ('pending', 'open', 'partially_filled')""",
+    ),
+    Check(
+        name="dead_man_states",
+        says="An armed dead-man switch says for how long and until when, one that has fired says"
+        " when, and up to which order.",
+        looks_at="orders_deadmanswitch",
+        sql="""
+            SELECT user_id, timeout_seconds, expires_at, fired_at, last_order_id, canceling
+            FROM orders_deadmanswitch
+            WHERE (timeout_seconds IS NULL) <> (expires_at IS NULL)
+              OR timeout_seconds NOT BETWEEN 5 AND 86400
+              OR (fired_at IS NULL) <> (last_order_id IS NULL)
+              OR canceling AND fired_at IS NULL""",
     ),
     Check(
         name="crossed_book",

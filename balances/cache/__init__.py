@@ -22,6 +22,7 @@ be trusted (`balances.trust`). A connection to a server with another run id empt
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
@@ -41,6 +42,9 @@ VOUCH_DELAY_MS = 1_000
 """A vouch is refused when what it rests on was read longer ago than this."""
 DOUBT_SECONDS = (VOUCH_MS + VOUCH_DELAY_MS) / 1000 + 0.5
 """So long after Postgres has said that the cache is not to be trusted, nobody trusts it."""
+
+NOTE_MS = 300_000
+"""How long it is known when a settlement was in the cache. A note for each batch of orders."""
 
 TRUST_KEY = "balance:trust"
 QUARANTINE_KEY = "balance:quarantine"
@@ -80,6 +84,10 @@ def _key(user_id: int) -> str:
     return f"balance:{user_id}"
 
 
+def _note_key(transaction_time: datetime) -> str:
+    return f"settled:{transaction_time.astimezone(UTC).isoformat()}"
+
+
 def _redis() -> Any:
     return get_redis_connection("default")
 
@@ -109,21 +117,44 @@ def mark(changed: Iterable[CachedBalance]) -> str:
     return token
 
 
-def publish(token: str, changed: Sequence[CachedBalance]) -> None:
+def publish(
+    token: str, changed: Sequence[CachedBalance], *, noted_for: datetime | None = None
+) -> None:
     """Write the committed values and take the mark away.
 
+    `noted_for`: the time of the transaction; if all values were written, `noted_at` says when.
     When Redis does not answer, nothing is lost: the entries stay empty until the mark expires.
     """
     users = _by_user(changed)
-    arguments: list[Any] = [token, _value_ms()]
+    keys = [_key(user) for user in users]
+    arguments: list[Any] = [token, _value_ms(), NOTE_MS if noted_for else 0]
     for balances in users.values():
         arguments.append(len(balances))
         for balance in balances:
             arguments += [balance.asset, balance.version, _value(balance)]
+    if noted_for is not None:
+        keys.append(_note_key(noted_for))
     try:
-        scripts.run(_redis(), scripts.PUBLISH, [_key(user) for user in users], arguments)
+        scripts.run(_redis(), scripts.PUBLISH, keys, arguments)
     except RedisError as error:
         logger.warning("cache_publish_failed", error=str(error))
+
+
+def noted_at(transaction_time: datetime) -> datetime | None:
+    """Return when the cache had what the transaction of that time changed (Redis' time).
+
+    None: that is longer ago than `NOTE_MS`, it was not written, or Redis does not answer.
+    """
+    try:
+        note = _redis().get(_note_key(transaction_time))
+    except RedisError as error:
+        logger.warning("cache_read_failed", error=str(error))
+        return None
+    if note is None:
+        return None
+    seconds, _, microseconds = note.decode().partition(":")
+    since = timedelta(seconds=int(seconds), microseconds=int(microseconds))
+    return datetime(1970, 1, 1, tzinfo=UTC) + since
 
 
 def unmark(token: str, changed: Iterable[CachedBalance]) -> None:

@@ -111,14 +111,19 @@ PUBLISH = (
     _COMMON
     + """
 local now = now_ms()
-local at = 3
-for _, key in ipairs(KEYS) do
+local note_ms = tonumber(ARGV[3])
+local users, written = #KEYS, true
+if note_ms > 0 then users = users - 1 end
+local at = 4
+for user = 1, users do
+  local key = KEYS[user]
   local count = tonumber(ARGV[at])
   local mark = redis.call('HGET', key, 'w:' .. ARGV[1])
   local mine = mark and tonumber(mark) > now
   look_at_marks(key, now)
   redis.call('HDEL', key, 'w:' .. ARGV[1])
   if not mine then
+    written = false
     -- The mark was lost or has expired: somebody may have filled in what was before this commit.
     redis.call('HDEL', key, '*', 'l')
     for i = 0, count - 1 do redis.call('HDEL', key, 'a:' .. ARGV[at + 1 + 3 * i]) end
@@ -137,6 +142,10 @@ for _, key in ipairs(KEYS) do
     extend(key, ARGV[2])
   end
   at = at + 1 + 3 * count
+end
+if note_ms > 0 and written then
+  local t = redis.call('TIME')
+  redis.call('SET', KEYS[#KEYS], t[1] .. ':' .. t[2], 'PX', note_ms)
 end
 return 1
 """

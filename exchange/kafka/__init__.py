@@ -8,12 +8,14 @@ off in silence.
     admin       questions about the log as a whole; making and deleting topics
     publisher   writing, in order and without a gap
     consumer    reading as a worker does
+    lookup      reading one record by its place
     reader      reading from outside every group: tests, tools
     scan        the same for a long stretch, a piece at a time
 """
 
 from exchange.kafka.admin import Log, LogIdentity, TopicsMissingError, reachable
 from exchange.kafka.consumer import GroupConsumer, Rebalanced
+from exchange.kafka.lookup import RecordLookup
 from exchange.kafka.names import (
     DEAD_ORDER_EVENTS,
     ORDER_EVENTS,
@@ -43,6 +45,7 @@ __all__ = [
     "OutgoingRecord",
     "Publisher",
     "Rebalanced",
+    "RecordLookup",
     "TopicReader",
     "TopicScan",
     "TopicsMissingError",

@@ -94,7 +94,7 @@ class GroupConsumer:
             self._seen_generation = generation
             raise Rebalanced
         return [
-            LogRecord(record.partition, record.offset, record.value)
+            LogRecord(record.partition, record.offset, record.value, record.timestamp)
             for records in found.values()
             for record in records
         ]

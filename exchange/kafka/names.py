@@ -19,11 +19,15 @@ LogError = KafkaError
 
 
 class LogRecord(NamedTuple):
-    """A record as read: where it stood, and its bytes."""
+    """A record as read: where it stood, its bytes, and when it was handed to the log.
+
+    `timestamp_ms`: since 1970 UTC, by the clock of who wrote it; None where nobody asks for it.
+    """
 
     partition: int
     offset: int
     value: bytes
+    timestamp_ms: int | None = None
 
 
 class OutgoingRecord(NamedTuple):

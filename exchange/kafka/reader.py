@@ -64,7 +64,7 @@ class TopicReader:
         found: list[LogRecord] = []
         while any(self._positions[partition] < end for partition, end in ends.items()):
             for partition, records in self._consumer.poll(timeout_ms=100).items():
-                found += [LogRecord(r.partition, r.offset, r.value) for r in records]
+                found += [LogRecord(r.partition, r.offset, r.value, r.timestamp) for r in records]
                 self._positions[partition] = records[-1].offset + 1
         return sorted(found, key=lambda record: (record.partition, record.offset))
 

@@ -27,6 +27,9 @@ RESULTS_SETTLED = Counter(
     "exchange_results_settled", "Settled results by the order's status after it", ["status"]
 )
 TRADES_SETTLED = Counter("exchange_trades_settled", "Settled trades")
+SWITCHES_FIRED = Counter(
+    "exchange_dead_man_switches_fired", "Dead-man switches that nobody renewed in time"
+)
 BALANCE_READS = Counter(
     "exchange_balance_reads",
     "Balances asked for, by what the cache said: hit, or why Postgres was asked",

@@ -21,6 +21,11 @@ CELERY_BEAT_SCHEDULE = {
         # A run that nobody picked up in time is worth nothing: the next one does its work.
         "options": {"expires": 2},
     },
+    "look-at-dead-man-switches": {
+        "task": "orders.dead_man_switches",
+        "schedule": 1.0,
+        "options": {"expires": 2},
+    },
     "care-for-cache": {
         "task": "balances.care_for_cache",
         "schedule": 1.0,

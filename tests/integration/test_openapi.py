@@ -27,7 +27,7 @@ from tests.support import World
 
 SERVICES = ("all", "orders", "balances", "matching")
 PAGES = (
-    "/orders", "/orders?limit=1", "/orders?limit=0", "/orders/999999999", "/balance/1", "/balance/99",
+    "/orders", "/orders?limit=1", "/orders?limit=0", "/orders/999999999", "/orders/client:x?user_id=1", "/dead-man-switch?user_id=1", "/orders/1/trace", "/balance/1", "/balance/99",
     "/balance/1/ledger", "/balance/99/ledger", "/fills?user_id=1", "/transfers", "/orders/999999999/fills",
     "/markets", "/markets?limit=2", "/markets/ADA-USDT/book", "/markets/ADA-USDT/trades",
     "/markets/ADA-USDT/bbo", "/markets/ADA-USDT/ticker", "/markets/ADA-USDT/candles?interval=1m",
@@ -79,7 +79,7 @@ def test_every_operation_is_in_the_schema_and_no_other() -> None:
     }
     assert documented == _operations()
     assert ("post", "/orders") in documented
-    assert len(documented) == 24
+    assert len(documented) == 28
 
 
 def test_every_operation_says_what_it_is() -> None:
@@ -97,8 +97,12 @@ def test_every_operation_says_what_it_is() -> None:
         ("delete", "/orders", {"202", "400", "401", "403", "503"}),
         ("post", "/orders/batch", {"200", "400", "401", "403", "413", "415", "503"}),
         ("post", "/orders/batch/cancel", {"200", "400", "401", "403", "413", "415", "503"}),
-        ("get", "/orders/{order_id}", {"200", "401", "403", "404", "503"}),
-        ("delete", "/orders/{order_id}", {"202", "401", "403", "404", "422", "503"}),
+        ("get", "/orders/{order_id}", {"200", "400", "401", "403", "404", "503"}),
+        ("delete", "/orders/{order_id}", {"202", "400", "401", "403", "404", "422", "503"}),
+        ("get", "/orders/{order_id}/trace", {"200", "400", "401", "403", "404", "503"}),
+        ("get", "/dead-man-switch", {"200", "400", "401", "403", "503"}),
+        ("put", "/dead-man-switch", {"200", "400", "401", "403", "413", "415", "422", "503"}),
+        ("delete", "/dead-man-switch", {"200", "400", "401", "403", "503"}),
         ("get", "/balance/{user_id}", {"200", "401", "403", "404", "503"}),
         ("get", "/balance/{user_id}/ledger", {"200", "400", "401", "403", "404", "503"}),
         ("get", "/transfers", {"200", "400", "401", "403", "503"}),

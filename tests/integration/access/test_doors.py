@@ -32,6 +32,17 @@ POST /orders/batch       | signin | 200    | 200      | 200       | 200      | 2
 POST /orders/batch/cancel| signin | 200    | 200      | 200       | 200      | 200      | scope    | 200       | 200    | 200     | scope
 DELETE /orders           | signin | 202    | 202      | 202       | 202      | 202      | scope    | 202       | 202    | 202     | scope
 DELETE /orders?user_id=1 | signin | 202    | not you  | 202       | not you  | not you  | scope    | 202       | 202    | 202     | scope
+GET …/client:a           | signin | 200    | no order | no order  | no order | no order | 200      | scope     | 200    | no order| no order
+GET …/client:a of 1      | signin | 200    | not you  | 200       | not you  | 200      | 200      | scope     | 200    | 200     | 200
+DELETE …/client:a of 1   | signin | 202    | not you  | 202       | not you  | not you  | scope    | 202       | 202    | 202     | scope
+cancel client:a of 1     | signin | 200    | not you  | 200       | not you  | not you  | scope    | 200       | 200    | 200     | scope
+GET /dead-man-switch     | signin | 200    | 200      | 200       | 200      | 200      | 200      | scope     | 200    | 200     | 200
+GET /dead-man…?user_id=1 | signin | 200    | not you  | 200       | not you  | 200      | 200      | scope     | 200    | 200     | 200
+PUT /dead-man-switch     | signin | 200    | 200      | 200       | 200      | 200      | scope    | 200       | 200    | 200     | scope
+PUT /dead-man… for 1     | signin | 200    | not you  | 200       | not you  | not you  | scope    | 200       | 200    | 200     | scope
+PUT /dead-man… for 99    | signin | not you| not you  | no user   | not you  | not you  | scope    | not you   | not you| no user | scope
+DELETE /dead-man… of 1   | signin | 200    | not you  | 200       | not you  | not you  | scope    | 200       | 200    | 200     | scope
+GET …/{of 1}/trace       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
 GET …/{of 1}/fills       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=1     | signin | 200    | not you  | 200       | not you  | not you  | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=2     | signin | not you| 200      | 200       | not you  | not you  | not you  | scope     | not you| 200     | 200
@@ -83,6 +94,11 @@ def ask_for_deposit(client: ApiClient, **user: int) -> Any:
     return client.post("/transfers", json.dumps(wanted | user), content_type="application/json")
 
 
+def arm(client: ApiClient, **user: int) -> Any:
+    body = json.dumps({"timeout_seconds": 60} | user)
+    return client.put("/dead-man-switch", body, content_type="application/json")
+
+
 KEY = json.dumps({"name": "k", "scopes": ["read"]})
 DOORS: dict[str, Callable[[ApiClient], Any]] = {
     "POST /orders": lambda client: client.order(user_id=None, quantity=1),
@@ -102,6 +118,21 @@ DOORS: dict[str, Callable[[ApiClient], Any]] = {
     ),
     "DELETE /orders": lambda client: client.delete("/orders"),
     "DELETE /orders?user_id=1": lambda client: client.delete("/orders?user_id=1"),
+    "GET …/client:a": lambda client: client.get("/orders/client:a"),
+    "GET …/client:a of 1": lambda client: client.get("/orders/client:a?user_id=1"),
+    "DELETE …/client:a of 1": lambda client: client.delete("/orders/client:a?user_id=1"),
+    "cancel client:a of 1": lambda client: client.post(
+        "/orders/batch/cancel",
+        {"user_id": 1, "order_ids": ["client:a"]},
+        content_type="application/json",
+    ),
+    "GET /dead-man-switch": lambda client: client.get("/dead-man-switch"),
+    "GET /dead-man…?user_id=1": lambda client: client.get("/dead-man-switch?user_id=1"),
+    "PUT /dead-man-switch": arm,
+    "PUT /dead-man… for 1": lambda client: arm(client, user_id=1),
+    "PUT /dead-man… for 99": lambda client: arm(client, user_id=99),
+    "DELETE /dead-man… of 1": lambda client: client.delete("/dead-man-switch?user_id=1"),
+    "GET …/{of 1}/trace": lambda client: client.get(f"/orders/{order_of(1)}/trace"),
     "GET …/{of 1}/fills": lambda client: client.get(f"/orders/{order_of(1)}/fills"),
     "GET /fills?user_id=1": lambda client: client.get("/fills?user_id=1"),
     "GET /fills?user_id=2": lambda client: client.get("/fills?user_id=2"),
@@ -147,7 +178,7 @@ def test_the_doors(world: World, who: str) -> None:
     client = WHO[who]()
     for user in User.objects.all():
         deposit(user_id=user.pk, asset="USDT", amount=Decimal(100))
-    world.place(1, "buy", 1, "1.8")
+    world.place(1, "buy", 1, "1.8", client_order_id="a")
     world.place(2, "sell", 1, "2.8")
 
     seen = {what: found(knock(client)) for what, knock in DOORS.items()}
@@ -158,7 +189,7 @@ def test_the_doors(world: World, who: str) -> None:
 def test_the_order_of_another_is_as_one_that_does_not_exist(world: World) -> None:
     order = world.place(1, "buy", 1, "1.8")
     client = browser_of(User.objects.get(pk=2))
-    for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/fills")):
+    for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/fills"), ("GET", "/trace")):
         theirs = client.generic(method, f"/orders/{order.pk}{rest}")
         none = client.generic(method, f"/orders/999999999{rest}")
         assert theirs.status_code == none.status_code == 404

@@ -11,6 +11,7 @@ from balances.models import CacheTrust, LogEpoch, MarketHalt, PastHalt
 from balances.transfers import request_transfer
 from exchange.access.keys import create_api_key
 from exchange.models import User
+from orders import dead_man
 from orders.models import Market
 from tests.support import World
 
@@ -35,6 +36,7 @@ def operator(exchange_world: World) -> Client:
         user_id=2, kind="deposit", asset="ADA", amount=Decimal(5), external_reference="wire-5",
         actor_id=2,
     )  # fmt: skip
+    dead_man.arm(user_id=1, timeout_seconds=60)
     client = Client()
     client.force_login(user)
     return client

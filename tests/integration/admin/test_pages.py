@@ -28,7 +28,7 @@ from exchange.admin_base import BoundedPaginator
 from exchange.admin_columns import admin_url
 from exchange.kafka import partition_for
 from exchange.models import ApiKey, User
-from orders.models import Asset, Market, Order
+from orders.models import Asset, DeadManSwitch, Market, Order
 from tests.integration.admin.support import text_of
 from tests.support import World
 
@@ -46,9 +46,11 @@ OURS = [
     MarketHalt,
     PastHalt,
     Transfer,
+    DeadManSwitch,
 ]
 READ_ONLY = [
     Transfer, Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
+    DeadManSwitch,
 ]  # fmt: skip
 REGISTERED = [*OURS, CacheTrust, User, Group, ApiKey]
 

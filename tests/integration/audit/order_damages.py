@@ -12,6 +12,11 @@ from tests.integration.audit.words import (
     Damage,
 )
 
+SWITCH = (
+    "INSERT INTO orders_deadmanswitch"
+    " (user_id, timeout_seconds, expires_at, fired_at, last_order_id, canceling) VALUES"
+)
+
 ORDER_DAMAGES = [
     Damage(
         "a live order asks for more",
@@ -95,9 +100,39 @@ ORDER_DAMAGES = [
         {"order_finish": (ANY, "canceled"), "order_epochs": ()},
     ),
     Damage(
+        "a pending order that was settled",
+        (f"UPDATE orders_order SET settled_at = now() WHERE id = {PENDING}",),
+        {"order_way": (ANY, "pending")},
+    ),
+    Damage(
+        "an order that was matched and not settled",
+        (f"UPDATE orders_order SET settled_at = NULL WHERE id = {OPEN}",),
+        {"order_way": (ANY, "open")},
+    ),
+    Damage(
         "an open order with a time of its end",
         (f"UPDATE orders_order SET finished_at = now() WHERE id = {OPEN}",),
         {"order_finish": (ANY, "open")},
+    ),
+    Damage(
+        "an order was forgotten by a dead-man switch",
+        (f"{SWITCH} (1, NULL, NULL, now(), {OPEN}, false)",),
+        {"dead_man_orders": (1,)},
+    ),
+    Damage(
+        "a dead-man switch without its time",
+        (f"{SWITCH} (1, 60, NULL, NULL, NULL, false)",),
+        {"dead_man_states": (1, 60)},
+    ),
+    Damage(
+        "a dead-man switch that lasts for ever",
+        (f"{SWITCH} (1, 86401, now(), NULL, NULL, false)",),
+        {"dead_man_states": (1, 86401)},
+    ),
+    Damage(
+        "a dead-man switch that cancels and has not fired",
+        (f"{SWITCH} (1, NULL, NULL, NULL, NULL, true)",),
+        {"dead_man_states": (1,)},
     ),
     Damage(
         "a book is crossed",
