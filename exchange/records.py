@@ -25,7 +25,10 @@ class RecordError(ValueError):
 
 
 class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An accepted order, its money already on hold. `price`: quote per base; `quantity`: base."""
+    """An accepted order, its money already on hold. `price`: quote per base; `quantity`: base.
+
+    The fee rates are those that apply to this order: shares of what it receives.
+    """
 
     v: Literal[1] = 1
     order_id: Identifier
@@ -38,6 +41,8 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     quantity: DecimalString
     created_at: str
     request_id: str = ""
+    maker_fee_rate: DecimalString = "0"
+    taker_fee_rate: DecimalString = "0"
 
 
 class CancelOrder(

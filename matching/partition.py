@@ -224,11 +224,17 @@ def _trades(execution: pure.Execution, scale: Scale) -> Iterable[Trade]:
 
 def _disagreement(event: NewOrder, known: OrderFacts) -> str | None:
     """Return in what the record differs from the order that was stored; None if in nothing."""
-    said = (event.user_id, event.market, event.side, Decimal(event.price), Decimal(event.quantity))
-    stored = (known.user_id, known.market, known.side, known.price, known.quantity)
+    said = (
+        event.user_id, event.market, event.side, Decimal(event.price), Decimal(event.quantity),
+        Decimal(event.maker_fee_rate), Decimal(event.taker_fee_rate),
+    )  # fmt: skip
+    stored = (
+        known.user_id, known.market, known.side, known.price, known.quantity,
+        known.maker_fee_rate, known.taker_fee_rate,
+    )  # fmt: skip
     if said == stored:
         return None
-    names = ("user", "market", "side", "price", "quantity")
+    names = ("user", "market", "side", "price", "quantity", "maker fee rate", "taker fee rate")
     return next(name for name, a, b in zip(names, said, stored, strict=True) if a != b)
 
 

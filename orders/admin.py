@@ -1,8 +1,8 @@
 """The admin pages of assets, markets and orders.
 
 Orders belong to the engine and are only looked at; an operator may ask for a cancel, which is the
-same service as a client's. Of a market only its state can be changed once it exists: books and
-holds are counted in its sizes.
+same service as a client's. Of a market only its state and its fees can be changed once it exists:
+books and holds are counted in its sizes.
 """
 
 from collections.abc import Sequence
@@ -35,6 +35,7 @@ from exchange.admin_columns import (
     time_column,
 )
 from exchange.api.errors import ClientError
+from exchange.fields import AmountField
 from exchange.kafka import partition_for
 from exchange.money import format_amount
 from orders import services
@@ -106,7 +107,7 @@ def _why_not_settled(market: Market) -> str:
 
 @admin.register(Market)
 class MarketAdmin(OperatorAdmin):
-    """Markets can be made, halted and opened."""
+    """Markets can be made, halted and opened. A change of fees is for orders placed after it."""
 
     form = MarketForm
     list_display = [
@@ -115,6 +116,8 @@ class MarketAdmin(OperatorAdmin):
         "quote",
         amount_column("tick_size"),
         amount_column("lot_size"),
+        amount_column("maker_fee_rate", title="maker fee"),
+        amount_column("taker_fee_rate", title="taker fee"),
         label_column("state", {"open": "success", "halted": "danger"}),
         "state_reason",
     ]
@@ -124,14 +127,15 @@ class MarketAdmin(OperatorAdmin):
     fixed = ("symbol", "base", "quote", "tick_size", "lot_size")
 
     def get_fields(self, request: HttpRequest, obj: Market | None = None) -> list[Any]:  # noqa: ARG002
-        return [*(self.fixed if obj is None else _FIXED_SHOWN), "state", "state_reason"]
+        shown = self.fixed if obj is None else _FIXED_SHOWN
+        return [*shown, "maker_fee_rate", "taker_fee_rate", "state", "state_reason"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Market | None = None) -> list[Any]:  # noqa: ARG002
         return [] if obj is None else list(_FIXED_SHOWN)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name in {"tick_size", "lot_size"} and field is not None:
+        if isinstance(db_field, AmountField) and field is not None:
             # A number input of the browser knows steps, but no 18 decimals.
             field.widget.input_type = "text"
         return field

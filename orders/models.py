@@ -12,11 +12,16 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
-from exchange.fields import AmountField
+from exchange.fields import AmountField, RateField
+from exchange.models import FEE_ACCOUNT_ID
 from exchange.money import DECIMAL_PLACES, format_amount
 
 LIVE_STATUSES = ("open", "partially_filled")
 UNFINISHED_STATUSES = ("pending", *LIVE_STATUSES)
+
+_RATES_ARE_SHARES = Q(
+    maker_fee_rate__gte=0, maker_fee_rate__lt=1, taker_fee_rate__gte=0, taker_fee_rate__lt=1
+)
 
 
 class Asset(models.Model):
@@ -55,6 +60,17 @@ class Market(models.Model):
     quote = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="markets_as_quote")
     tick_size = AmountField(help_text="Prices are multiples of this (quote per base).")
     lot_size = AmountField(help_text="Quantities are multiples of this (base).")
+    maker_fee_rate = RateField(
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="Share of what an order receives that had been waiting in the book; "
+        "0.001: 0.1 %.",
+    )
+    taker_fee_rate = RateField(
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="Share of what an order receives that trades when it comes.",
+    )
     state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
     state_reason = models.CharField(max_length=500, blank=True)
 
@@ -65,6 +81,7 @@ class Market(models.Model):
             models.CheckConstraint(
                 condition=Q(tick_size__gt=0, lot_size__gt=0), name="market_sizes_positive"
             ),
+            models.CheckConstraint(condition=_RATES_ARE_SHARES, name="market_fee_rates_are_shares"),
             models.UniqueConstraint(fields=["base", "quote"], name="market_pair_unique"),
             models.CheckConstraint(
                 condition=Q(state__in=["open", "halted"]), name="market_state_known"
@@ -94,7 +111,8 @@ class Order(models.Model):
     """A limit order. `price`: quote per base; `quantity`, `filled_quantity`: base.
 
     `epoch` and `offset` say where on the log the engine saw it; they are set with the first
-    result, and their order is the time priority of the book.
+    result, and their order is the time priority of the book. The fee rates are those that applied
+    when it was accepted; they never change.
     """
 
     class Side(models.TextChoices):
@@ -131,6 +149,16 @@ class Order(models.Model):
     filled_quantity = AmountField(default=Decimal(0))
     filled_quote = AmountField(
         default=Decimal(0), help_text="Quote paid or received by the fills so far."
+    )
+    maker_fee_rate = RateField(
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="Share of what it receives by trades for which it waited.",
+    )
+    taker_fee_rate = RateField(
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="Share of what it receives by trades that it makes when it comes.",
     )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     reason = models.CharField(max_length=200, blank=True)
@@ -188,6 +216,10 @@ class Order(models.Model):
                 condition=Q(finished_at__isnull=True, finished_epoch__isnull=True)
                 | Q(finished_at__isnull=False, finished_epoch__isnull=False),
                 name="order_finish_whole",
+            ),
+            models.CheckConstraint(condition=_RATES_ARE_SHARES, name="order_fee_rates_are_shares"),
+            models.CheckConstraint(
+                condition=~Q(user=FEE_ACCOUNT_ID), name="order_not_of_fee_account"
             ),
             models.UniqueConstraint(
                 fields=["user", "client_order_id"],

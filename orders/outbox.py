@@ -140,6 +140,8 @@ def new_order_record(order: Order) -> OutgoingRecord:
             quantity=format_amount(order.quantity),
             created_at=order.created_at.isoformat(),
             request_id=order.request_id,
+            maker_fee_rate=format_amount(order.maker_fee_rate),
+            taker_fee_rate=format_amount(order.taker_fee_rate),
         ),
     )
 

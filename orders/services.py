@@ -134,6 +134,8 @@ def place_order(
         client_order_id=client_order_id,
         request_id=request_id,
         created_at=timezone.now(),
+        maker_fee_rate=rules.maker_fee_rate,
+        taker_fee_rate=rules.taker_fee_rate,
     )
     try:
         change_balances(lambda: _store_with_hold(order, rules))

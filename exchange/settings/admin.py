@@ -60,6 +60,7 @@ UNFOLD = {
                 "separator": True,
                 "items": [
                     _page("Users", "person", "exchange", "user"),
+                    _page("Fee tiers", "percent", "exchange", "feetier"),
                     _page("API keys", "key", "exchange", "apikey"),
                     _page("Transfers", "price_check", "balances", "transfer"),
                     _page("Balances", "account_balance_wallet", "balances", "balance"),

@@ -82,6 +82,7 @@ def test_an_unknown_field_inside_a_trade_is_refused() -> None:
 @pytest.mark.parametrize(("record", "decode"), RECORDS)
 def test_every_missing_field_without_a_default_is_refused(record: Any, decode: Decode) -> None:
     optional = {"v", "request_id", "reason", "canceled_quantity", "trades"}
+    optional |= {"maker_fee_rate", "taker_fee_rate"}
     fields = fields_of(record)
     if decode is decode_trade_event:
         optional.add("type")  # nothing else is on that topic, so msgspec does not ask for it

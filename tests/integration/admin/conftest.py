@@ -10,7 +10,7 @@ from django.utils import timezone
 from balances.models import CacheTrust, LogEpoch, MarketHalt, PastHalt
 from balances.transfers import request_transfer
 from exchange.access.keys import create_api_key
-from exchange.models import User
+from exchange.models import FeeTier, User
 from orders.models import Market
 from tests.support import World
 
@@ -23,6 +23,7 @@ def operator(exchange_world: World) -> Client:
     exchange_world.place(2, "sell", 4, "1.9", client_order_id="mine-1")
     exchange_world.pump()
     Group.objects.create(name="readers")
+    FeeTier.objects.create(name="market makers", maker_rate="0.0001", taker_rate="0.001")
     create_api_key(owner_id=1, name="bot", scopes=["read"])
     CacheTrust.objects.get_or_create(pk=1)
     market, epoch = Market.objects.get(pk="BTC-USDT"), LogEpoch.objects.get()
