@@ -24,7 +24,8 @@ from balances.models import MarketHalt
 from balances.settlement import OrderChange, TradeRow, plan
 from exchange.arrays import columns
 from exchange.models import FEE_ACCOUNT_ID
-from exchange.records import Execution, TradeEvent
+from exchange.records import Execution, MarketChanged, Skipped, TradeEvent
+from orders.market_states import settle_changes
 
 logger = structlog.get_logger(__name__)
 
@@ -74,6 +75,7 @@ def settle(results: Sequence[Result]) -> Settled:
 def _settle_together(results: Sequence[Result]) -> tuple[Settled, Sequence[CachedBalance]]:
     fresh, reached = _fresh(results)
     executions = [event for _, event in fresh if isinstance(event, Execution)]
+    settle_changes(event for _, event in fresh if isinstance(event, MarketChanged))
     changed = _apply(executions) if executions else []
     _move_checkpoints(reached)
     return Settled(tuple(executions), len(results) - len(executions)), changed
@@ -87,7 +89,10 @@ def _settle_one_by_one(results: Sequence[Result]) -> tuple[Settled, Sequence[Cac
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     for _, execution in fresh:
-        if not isinstance(execution, Execution) or execution.market in halted:
+        if isinstance(execution, Skipped) or execution.market in halted:
+            continue
+        if isinstance(execution, MarketChanged):
+            settle_changes([execution])
             continue
         try:
             with transaction.atomic():
@@ -123,7 +128,7 @@ def _fresh(results: Sequence[Result]) -> tuple[list[Result], dict[int, int]]:
 
 
 def _market(event: TradeEvent) -> str | None:
-    return event.market if isinstance(event, Execution) else None
+    return None if isinstance(event, Skipped) else event.market
 
 
 def _is_news(event: TradeEvent, checkpoint: CheckpointRow, reached: int) -> bool:

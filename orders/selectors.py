@@ -9,8 +9,8 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from exchange.arrays import array
-from exchange.records import SideName
-from orders.models import Market, Order
+from exchange.records import ChangeMarket, SideName
+from orders.models import Market, MarketChange, Order
 
 
 class OrderFacts(NamedTuple):
@@ -89,6 +89,13 @@ def rules_of(symbols: Collection[str]) -> dict[str, Market]:
             row[0]: Market.from_db(connection.alias, _MARKET_FIELDS, row)
             for row in cursor.fetchall()
         }
+
+
+def was_ordered(event: ChangeMarket) -> bool:
+    """Return whether an operator has ordered this change: what is stored of it never changes."""
+    return MarketChange.objects.filter(
+        pk=event.change_id, market_id=event.market, state=event.state
+    ).exists()
 
 
 class Level(NamedTuple):

@@ -52,6 +52,7 @@ UNFOLD = {
                     _page("Orders", "receipt_long", "orders", "order"),
                     _page("Trades", "swap_horiz", "balances", "trade"),
                     _page("Markets", "storefront", "orders", "market"),
+                    _page("Changes of markets", "rule", "orders", "marketchange"),
                     _page("Assets", "toll", "orders", "asset"),
                 ],
             },

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from balances.fees import FeeTerms, charge, fee_on
+from balances.ledger import Movement
 from balances.settlement import SettlementPlan, TradeRow, plan
 from exchange.records import Execution, Trade
 
@@ -56,7 +57,6 @@ def test_examples(received: str, rate: str, decimals: int, fee: str) -> None:
 
 
 MAKER, TAKER = 20, 10
-ADA_USDT = {"base_decimals": 6, "quote_decimals": 6}
 
 
 def bought(*fills: tuple[str, str], maker_user: int = 2) -> SettlementPlan:
@@ -77,7 +77,7 @@ def bought(*fills: tuple[str, str], maker_user: int = 2) -> SettlementPlan:
 
 
 def terms(maker: str, taker: str) -> FeeTerms:
-    return FeeTerms(Decimal(maker), Decimal(taker), **ADA_USDT)
+    return FeeTerms(Decimal(maker), Decimal(taker), base_decimals=6, quote_decimals=6)
 
 
 def test_without_terms_a_plan_stays_as_it_is() -> None:
@@ -92,9 +92,9 @@ def test_each_side_pays_at_its_own_rate_in_what_it_receives() -> None:
     (trade,) = planned.trades
     assert (trade.buyer_fee, trade.seller_fee) == (Decimal("0.008"), Decimal("0.006"))
     fees = [movement for movement in planned.movements if movement.kind == "fee"]
-    assert [(m.user_id, m.asset, m.available, m.held, m.order_id, m.trade_id) for m in fees] == [
-        (1, "ADA", Decimal("-0.008"), 0, TAKER, 1),
-        (2, "USDT", Decimal("-0.006"), 0, MAKER, 1),
+    assert fees == [
+        Movement(1, "ADA", "fee", Decimal("-0.008"), Decimal(0), TAKER, 1),
+        Movement(2, "USDT", "fee", Decimal("-0.006"), Decimal(0), MAKER, 1),
     ]
 
 
@@ -127,7 +127,7 @@ def test_what_is_taken_is_what_the_account_gets_and_nobody_is_left_with_less_tha
     planned = bought(*((format(q, "f"), format(p, "f")) for q, p in fills), maker_user=maker_user)
     taken = charge(
         planned,
-        {TAKER: FeeTerms(*rates[:2], **ADA_USDT), MAKER: FeeTerms(*rates[2:], **ADA_USDT)},
+        {TAKER: FeeTerms(rates[0], rates[1], 6, 6), MAKER: FeeTerms(rates[2], rates[3], 6, 6)},
     )
     totals: dict[str, Decimal] = defaultdict(Decimal, taken)
     available: dict[tuple[int, str], Decimal] = defaultdict(Decimal)

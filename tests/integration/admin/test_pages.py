@@ -28,7 +28,8 @@ from exchange.admin_base import BoundedPaginator
 from exchange.admin_columns import admin_url
 from exchange.kafka import partition_for
 from exchange.models import FEE_ACCOUNT_ID, ApiKey, FeeTier, User
-from orders.models import Asset, Market, Order
+from orders import outbox
+from orders.models import Asset, Market, MarketChange, Order
 from tests.integration.admin.support import text_of
 from tests.support import World
 
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 OURS = [
     Asset,
     Market,
+    MarketChange,
     Order,
     Balance,
     LedgerEntry,
@@ -48,7 +50,7 @@ OURS = [
     Transfer,
 ]
 READ_ONLY = [
-    Transfer, Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
+    Transfer, Order, MarketChange, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
 ]  # fmt: skip
 REGISTERED = [*OURS, CacheTrust, User, FeeTier, Group, ApiKey]
 
@@ -167,7 +169,7 @@ def test_count_of_a_long_list_stops(operator: Client, monkeypatch: pytest.Monkey
     assert "or more: narrow them" in page
 
 
-def test_market_keeps_its_sizes(operator: Client) -> None:
+def test_market_keeps_its_sizes(operator: Client, exchange_world: World) -> None:
     page = admin_url(Market, "change", "ADA-USDT")
     sent = {
         "symbol": "X-USDT",
@@ -182,6 +184,11 @@ def test_market_keeps_its_sizes(operator: Client) -> None:
 
     assert operator.post(page, sent).status_code == 302
 
+    assert Market.objects.get(pk="ADA-USDT").state == "open", "the log has to confirm it"
+    outbox.flush()
+    exchange_world.pump()
+    change = MarketChange.objects.latest("pk")
+    assert (change.actor, change.reason) == (User.objects.get(username="operator"), "maintenance")
     market = Market.objects.get(pk="ADA-USDT")
     assert (market.tick_size, market.lot_size) == (Decimal("0.0001"), Decimal("0.01"))
     assert (market.base_id, market.state) == ("ADA", "halted")
@@ -192,7 +199,7 @@ def test_halt_needs_a_reason(operator: Client) -> None:
     sent = {"state": "halted", "state_reason": ""}
     answer = operator.post(admin_url(Market, "change", "ADA-USDT"), sent)
 
-    assert "Say why the market is halted." in text_of(answer)
+    assert "Say why: the reason is shown to everybody." in text_of(answer)
     assert Market.objects.get(pk="ADA-USDT").state == "open"
 
 
@@ -201,7 +208,7 @@ def test_market_that_is_not_settled_stays_halted(operator: Client) -> None:
     Checkpoint.objects.filter(pk=partition_for("ETH")).update(halted_reason="a promise is broken")
 
     for symbol, reason in (("BTC-USDT", "a gap"), ("ETH-USDT", "a promise is broken")):
-        sent = {"state": "open", "state_reason": ""}
+        sent = {"state": "open", "state_reason": "all is well"}
         answer = operator.post(admin_url(Market, "change", symbol), sent)
         assert reason in text_of(answer)
         assert Market.objects.get(pk=symbol).state == "halted"

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from balances.locks import lock_balances
 from balances.models import LedgerEntry, Trade
 from balances.services import deposit, withdraw
+from exchange.kafka import LogRecord
 from exchange.models import FEE_ACCOUNT_ID, FeeTier, User
 from exchange.records import NewOrder, decode_order_event
 from matching.replay.runner import replay
@@ -249,6 +250,35 @@ def test_the_fee_account_is_locked_last(exchange_world: World) -> None:
                 _lock_in_vain(1, "USDT")
         assert settling.result(timeout=30) == 2
     assert balance_of(FEE_ACCOUNT_ID, "ADA") == ("0.004", "0")
+    assert differences() == []
+
+
+def test_partitions_that_settle_at_once_share_the_fee_account(exchange_world: World) -> None:
+    """Two workers, each with its partition, fees in the same asset: no circle, nothing lost."""
+    world = exchange_world
+    set_fees("0.001", "0.001")
+    set_fees("0.001", "0.001", "BTC-USDT")
+    deposit(user_id=2, asset="BTC", amount=Decimal(1))
+    for _ in range(20):
+        world.place(1, "buy", 1, "1.9")
+        world.place(2, "sell", 1, "1.9")
+        world.place(1, "buy", "0.01", 100, market="BTC-USDT")
+        world.place(2, "sell", "0.01", 100, market="BTC-USDT")
+    world.match()
+    by_partition: dict[int, list[LogRecord]] = {}
+    for record in world.trade_events():
+        by_partition.setdefault(record.partition, []).append(record)
+    assert len(by_partition) == 2
+
+    def settle_in_pieces(records: list[LogRecord]) -> int:
+        try:
+            return sum(settle_records(records[at : at + 4]) for at in range(0, len(records), 4))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(settle_in_pieces, by_partition.values())) == [40, 40]
+    assert balance_of(FEE_ACCOUNT_ID, "USDT") == ("0.058", "0")
     assert differences() == []
 
 

@@ -74,6 +74,12 @@ DAMAGES = [
         {"records": (ANY, ANY, ANY, "the order that was stored has another maker fee rate")},
     ),
     Damage(
+        "a market in a state that the log does not know",
+        "UPDATE orders_market SET ordered_state = 'halted', state_change_id = 7"
+        " WHERE symbol = 'ADA-USDT'",
+        {"books": ("ADA-USDT", None, "state", "open", "halted")},
+    ),
+    Damage(
         "a trade removed",
         f"DELETE FROM balances_trade WHERE id = {NEW_TRADE}",
         {"trades": (ANY, ANY, "missing", ANY, "no such trade")},
