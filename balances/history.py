@@ -61,7 +61,10 @@ def list_ledger(
 
 
 class Fill(NamedTuple):
-    """One trade as its one side may see it: nothing of the other. `price`: quote per base."""
+    """One trade as its one side may see it: nothing of the other. `price`: quote per base.
+
+    `fee`: what was taken of what this side received, in `fee_asset`.
+    """
 
     market: str
     trade_id: int
@@ -71,6 +74,8 @@ class Fill(NamedTuple):
     price: Decimal
     quantity: Decimal
     quote_quantity: Decimal
+    fee: Decimal
+    fee_asset: str
     executed_at: datetime
 
 
@@ -119,6 +124,8 @@ def moved_balances(*, order_id: int, at: datetime) -> bool:
 
 
 def _fill(entry: Any, trade: Trade) -> Fill:
+    base, _, quote = trade.market_id.partition("-")
+    fee, fee_asset = (trade.buyer_fee, base) if entry.side == "buy" else (trade.seller_fee, quote)
     return Fill(
         market=trade.market_id,
         trade_id=trade.trade_id,
@@ -128,6 +135,8 @@ def _fill(entry: Any, trade: Trade) -> Fill:
         price=trade.price,
         quantity=trade.quantity,
         quote_quantity=trade.price * trade.quantity,
+        fee=fee,
+        fee_asset=fee_asset,
         executed_at=trade.executed_at,
     )
 

@@ -84,7 +84,8 @@ class LedgerView(GenericAPIView[LedgerEntry]):
 
     @extend_schema(
         summary="A user's ledger",
-        description="Each deposit, withdrawal, hold, release and trade, with the balance after it. "
+        description="Each deposit, withdrawal, hold, release, trade and fee, with the balance "
+        "after it. "
         "With `format=csv` (or `Accept: text/csv`) all that the filters let through comes as one "
         f"file, without pages: `{','.join(COLUMNS)}`. A text that a spreadsheet would compute has "
         "a ' in front. Somebody else's is 404, as if there were no such user.",

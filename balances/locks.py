@@ -2,7 +2,9 @@
 
 The order is: checkpoints by partition, then balances by (user, asset). Whoever needs several
 takes them through here, so no two transactions can wait for each other in a circle. A requested
-transfer is locked before its balance (`balances.transfers`).
+transfer is locked before its balance (`balances.transfers`). The fee account's balances come after
+all others: the settlement takes them when the rest is done, and nobody else takes them together
+with others (decision 0022).
 """
 
 from collections.abc import Collection

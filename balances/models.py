@@ -13,6 +13,7 @@ from django.db.models import F, Q
 
 from balances.transfer_model import Transfer as Transfer  # noqa: PLC0414 - exported from here, as the other tables
 from exchange.fields import AmountField
+from exchange.models import FEE_ACCOUNT_ID
 from exchange.money import format_amount
 from orders.models import Asset, Market, Order
 
@@ -61,6 +62,7 @@ class LedgerEntry(models.Model):
         HOLD = "hold"
         RELEASE = "release"
         TRADE = "trade"
+        FEE = "fee"
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False
@@ -101,7 +103,7 @@ class LedgerEntry(models.Model):
         ordering = ["-id"]
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind__in=["deposit", "withdrawal", "hold", "release", "trade"]),
+                condition=Q(kind__in=["deposit", "withdrawal", "hold", "release", "trade", "fee"]),
                 name="ledger_kind_known",
             ),
             models.CheckConstraint(
@@ -121,6 +123,20 @@ class LedgerEntry(models.Model):
             models.CheckConstraint(
                 condition=~Q(kind__in=["deposit", "withdrawal"]) | Q(held_change=0),
                 name="ledger_transfer_is_available",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="fee")
+                | Q(held_change=0, transfer__isnull=True)
+                & (
+                    Q(order__isnull=False, trade_id__isnull=False, available_change__lt=0)
+                    | Q(
+                        order__isnull=True,
+                        trade_id__isnull=True,
+                        available_change__gt=0,
+                        user=FEE_ACCOUNT_ID,
+                    )
+                ),
+                name="ledger_fee_goes_to_its_account",
             ),
             models.CheckConstraint(
                 condition=~Q(kind__in=["deposit", "withdrawal"]) | Q(note__regex=r"\S"),
@@ -154,7 +170,10 @@ class LedgerEntry(models.Model):
 
 
 class Trade(models.Model):
-    """A settled fill. `trade_id` counts from 1 without a gap in each market."""
+    """A settled fill. `trade_id` counts from 1 without a gap in each market.
+
+    Each side pays its fee in what it receives: the buyer in base, the seller in quote.
+    """
 
     market = models.ForeignKey(
         Market, on_delete=models.PROTECT, related_name="trades", db_index=False
@@ -171,6 +190,8 @@ class Trade(models.Model):
     seller = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+", db_index=False
     )
+    buyer_fee = AmountField(default=Decimal(0), db_default=Decimal(0), help_text="Base.")
+    seller_fee = AmountField(default=Decimal(0), db_default=Decimal(0), help_text="Quote.")
     executed_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -183,6 +204,11 @@ class Trade(models.Model):
             ),
             models.CheckConstraint(
                 condition=Q(taker_side__in=["buy", "sell"]), name="trade_taker_side_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(buyer_fee__gte=0, buyer_fee__lte=F("quantity"))
+                & Q(seller_fee__gte=0, seller_fee__lte=F("price") * F("quantity")),
+                name="trade_fees_within_received",
             ),
         ]
 

@@ -1,13 +1,17 @@
 """Reads of balances: from the cache when it can vouch for the value, else from Postgres."""
 
+from collections.abc import Collection
 from typing import Literal, NamedTuple
 
 from django.contrib.auth import get_user_model
+from django.db import connection
 from django.db.models import QuerySet
 
 from balances import cache, trust
 from balances.cache import CachedBalance
+from balances.fees import FeeTerms
 from balances.models import Balance, Checkpoint, MarketHalt, Trade
+from exchange.arrays import array
 from exchange.metrics import BALANCE_READS
 from orders.models import Market
 
@@ -48,6 +52,22 @@ def _stored_balances(user_id: int) -> tuple[CachedBalance, ...]:
 def list_trades(*, market: str) -> QuerySet[Trade]:
     """Return the settled trades of a market, the newest first."""
     return Trade.objects.filter(market_id=market).order_by("-trade_id")
+
+
+def fee_terms_of(order_ids: Collection[int]) -> dict[int, FeeTerms]:
+    """Return the terms of those of the orders that pay fees, in one query."""
+    if not order_ids:
+        return {}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT o.id, o.maker_fee_rate, o.taker_fee_rate, b.decimals, q.decimals"
+            " FROM orders_order o JOIN orders_market m ON m.symbol = o.market_id"
+            " JOIN orders_asset b ON b.symbol = m.base_id"
+            " JOIN orders_asset q ON q.symbol = m.quote_id"
+            " WHERE o.id = ANY(%s::bigint[]) AND (o.maker_fee_rate > 0 OR o.taker_fee_rate > 0)",
+            [array(order_ids)],
+        )
+        return {row[0]: FeeTerms._make(row[1:]) for row in cursor.fetchall()}
 
 
 def count_halts() -> dict[str, int]:

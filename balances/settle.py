@@ -9,6 +9,7 @@ settled one by one, so that the other markets go on.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import NamedTuple
 
 import structlog
@@ -16,13 +17,16 @@ from django.db import DataError, IntegrityError, connection, transaction
 
 from balances.cache import CachedBalance
 from balances.changes import change_balances
+from balances.fees import FeeTerms, charge
 from balances.halts import halt_market
-from balances.ledger import apply_movements
+from balances.ledger import ZERO, Movement, apply_movements
 from balances.locks import CheckpointRow, lock_checkpoints
 from balances.models import MarketHalt
 from balances.settlement import OrderChange, TradeRow, plan
 from exchange.arrays import columns
-from exchange.records import Execution, TradeEvent
+from exchange.models import FEE_ACCOUNT_ID
+from exchange.records import Execution, MarketChanged, Skipped, TradeEvent
+from orders.market_states import settle_changes
 
 logger = structlog.get_logger(__name__)
 
@@ -81,6 +85,7 @@ def _note(settled: Settled) -> datetime | None:
 def _settle_together(results: Sequence[Result]) -> tuple[Settled, Sequence[CachedBalance]]:
     fresh, reached = _fresh(results)
     executions = [result.event for result in fresh if isinstance(result.event, Execution)]
+    settle_changes(result.event for result in fresh if isinstance(result.event, MarketChanged))
     changed = _apply(executions, _matched(fresh)) if executions else []
     at = _move_checkpoints(reached)
     return Settled(tuple(executions), len(results) - len(executions), at), changed
@@ -95,7 +100,10 @@ def _settle_one_by_one(results: Sequence[Result]) -> tuple[Settled, Sequence[Cac
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     matched = _matched(fresh)
     for _, execution, _ in fresh:
-        if not isinstance(execution, Execution) or execution.market in halted:
+        if isinstance(execution, Skipped) or execution.market in halted:
+            continue
+        if isinstance(execution, MarketChanged):
+            settle_changes([execution])
             continue
         try:
             with transaction.atomic():
@@ -131,7 +139,7 @@ def _fresh(results: Sequence[Result]) -> tuple[list[Result], dict[int, int]]:
 
 
 def _market(event: TradeEvent) -> str | None:
-    return event.market if isinstance(event, Execution) else None
+    return None if isinstance(event, Skipped) else event.market
 
 
 def _is_news(event: TradeEvent, checkpoint: CheckpointRow, reached: int) -> bool:
@@ -170,15 +178,29 @@ def _apply(
     executions: Sequence[Execution], matched: Mapping[int, int | None]
 ) -> list[CachedBalance]:
     planned = plan(executions)
-    _update_orders(list(planned.orders.values()), matched)
+    terms = _update_orders(list(planned.orders.values()), matched)
+    fees = charge(planned, terms)
     changed = apply_movements(planned.movements) if planned.movements else []
     if planned.trades:
         _insert_trades(planned.trades)
-    return changed
+    # Last of all: every settlement with fees in these assets waits until this one has committed.
+    return changed + _credit_fees(fees) if fees else changed
 
 
-def _update_orders(changes: Sequence[OrderChange], matched: Mapping[int, int | None]) -> None:
-    """Move the orders on; each must exist in just the state that its results imply."""
+def _credit_fees(fees: dict[str, Decimal]) -> list[CachedBalance]:
+    """Give the fee account what was taken: one entry for each asset, however many trades."""
+    return apply_movements(
+        [Movement(FEE_ACCOUNT_ID, asset, "fee", fees[asset], ZERO) for asset in sorted(fees)]
+    )
+
+
+def _update_orders(
+    changes: Sequence[OrderChange], matched: Mapping[int, int | None]
+) -> dict[int, FeeTerms]:
+    """Move the orders on; each must exist in just the state that its results imply.
+
+    Returns the terms of those that pay fees.
+    """
     rows = (
         (
             change.order_id, change.market, change.user_id, change.side, change.event_epoch,
@@ -190,15 +212,19 @@ def _update_orders(changes: Sequence[OrderChange], matched: Mapping[int, int | N
     )  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_UPDATE_ORDERS, columns(rows))
-        if cursor.rowcount != len(changes):
-            raise ViolationError(
-                f"{len(changes) - cursor.rowcount} of the orders "
-                f"{[change.order_id for change in changes][:20]} are not in the state that "
-                "their results imply"
-            )
+        rows_found = cursor.fetchall()
+    count = next(row[1] for row in rows_found if row[0] is None)
+    if count != len(changes):
+        raise ViolationError(
+            f"{len(changes) - count} of the orders {[change.order_id for change in changes][:20]}"
+            " are not in the state that their results imply"
+        )
+    return {row[0]: FeeTerms._make(row[2:]) for row in rows_found if row[0] is not None}
 
 
+# The row without a number says how many were changed; the others pay fees, and say their terms.
 _UPDATE_ORDERS = """
+WITH changed AS (
 UPDATE orders_order o SET
   filled_quantity = o.filled_quantity + d.filled_quantity,
   filled_quote = o.filled_quote + d.filled_quote,
@@ -231,6 +257,14 @@ WHERE o.id = d.id AND o.market_id = d.market_id AND o.user_id = d.user_id AND o.
       ELSE o.status IN ('open', 'partially_filled') END
   AND (d.finished_as = ''
        OR o.quantity - o.filled_quantity - d.filled_quantity = d.canceled_quantity)
+RETURNING o.id, o.market_id, o.maker_fee_rate, o.taker_fee_rate
+)
+SELECT NULL::bigint, count(*), NULL::numeric, NULL::numeric, NULL::int, NULL::int FROM changed
+UNION ALL
+SELECT c.id, NULL, c.maker_fee_rate, c.taker_fee_rate, b.decimals, q.decimals
+FROM changed c JOIN orders_market m ON m.symbol = c.market_id
+  JOIN orders_asset b ON b.symbol = m.base_id JOIN orders_asset q ON q.symbol = m.quote_id
+WHERE c.maker_fee_rate > 0 OR c.taker_fee_rate > 0
 """
 
 
@@ -238,10 +272,10 @@ def _insert_trades(trades: Sequence[TradeRow]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO balances_trade (market_id, trade_id, price, quantity, taker_side,"
-            " buy_order_id, sell_order_id, buyer_id, seller_id, executed_at)"
+            " buy_order_id, sell_order_id, buyer_id, seller_id, buyer_fee, seller_fee, executed_at)"
             " SELECT *, now() FROM unnest(%s::varchar[], %s::bigint[], %s::numeric[],"
             " %s::numeric[], %s::varchar[], %s::bigint[], %s::bigint[], %s::bigint[],"
-            " %s::bigint[])",
+            " %s::bigint[], %s::numeric[], %s::numeric[])",
             columns(trades),
         )
 

@@ -16,7 +16,7 @@ from exchange.records import Execution, Trade
 
 
 class TradeRow(NamedTuple):
-    """A trade to be stored; columns as in `balances_trade`."""
+    """A trade to be stored; columns as in `balances_trade`. `balances.fees` sets the fees."""
 
     market: str
     trade_id: int
@@ -27,6 +27,8 @@ class TradeRow(NamedTuple):
     sell_order_id: int
     buyer_id: int
     seller_id: int
+    buyer_fee: Decimal = ZERO
+    seller_fee: Decimal = ZERO
 
 
 @dataclass(slots=True)

@@ -22,8 +22,8 @@ from balances.models import LedgerEntry
 from exchange import admin_transfers as transfers
 from exchange.access import admin as api_keys_admin  # noqa: F401 - registers the page of API keys
 from exchange.admin_base import OperatorAdmin, by_number, by_text, by_user
-from exchange.admin_columns import admin_url, time_column
-from exchange.models import User
+from exchange.admin_columns import admin_url, amount_column, time_column
+from exchange.models import FEE_ACCOUNT_ID, FeeTier, User
 from orders.admin import OrderInline
 from orders.models import Order
 
@@ -39,6 +39,18 @@ admin.site.unregister(Group)
 @admin.register(Group)
 class GroupAdmin(DjangoGroupAdmin, OperatorAdmin):
     """What operators of a kind may do."""
+
+
+@admin.register(FeeTier)
+class FeeTierAdmin(OperatorAdmin):
+    """What users of a kind pay at most. A change counts for orders that are placed after it."""
+
+    list_display = ["name", amount_column("maker_rate"), amount_column("taker_rate")]
+    search_fields = ["name"]
+    fields = ["name", "maker_rate", "taker_rate"]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: FeeTier | None = None) -> list[str]:  # noqa: ARG002
+        return [] if obj is None else ["name"]
 
 
 @admin.register(User)
@@ -62,7 +74,7 @@ class UserAdmin(DjangoUserAdminBase, OperatorAdmin):
     search_help_text = "Username, user id, e-mail address"
     search_steps: ClassVar = (by_number("id"), by_user("id"), by_text("email"))
     fieldsets = [
-        (None, {"fields": [("username", "is_active")]}),
+        (None, {"fields": [("username", "is_active"), "fee_tier"]}),
         (
             "Person and password",
             {
@@ -92,10 +104,17 @@ class UserAdmin(DjangoUserAdminBase, OperatorAdmin):
         fields = list(super().get_readonly_fields(request, obj))
         if not cast(User, request.user).is_superuser:
             fields += ["is_staff", "is_superuser", "groups", "user_permissions"]
+        if not request.user.has_perm("exchange.change_feetier"):
+            fields.append("fee_tier")
         return fields
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Only a superuser changes somebody who works in the admin, the password included."""
+        """Only a superuser changes somebody who works in the admin, the password included.
+
+        Nobody changes the fee account: its money is withdrawn like a user's, and that is all.
+        """
+        if isinstance(obj, User) and obj.pk == FEE_ACCOUNT_ID:
+            return False
         allowed = super().has_change_permission(request, obj)
         is_operator = isinstance(obj, User) and (obj.is_staff or obj.is_superuser)
         return allowed and (cast(User, request.user).is_superuser or not is_operator)

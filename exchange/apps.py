@@ -4,7 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.db import connections
-from django.db.models.signals import pre_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 
 class ExchangeConfig(AppConfig):
@@ -15,9 +15,17 @@ class ExchangeConfig(AppConfig):
         import exchange.login_limits  # noqa: F401 - its receivers
 
         pre_migrate.connect(_give_migrations_time)
+        post_migrate.connect(_make_fee_account, sender=self)
 
 
 def _give_migrations_time(*, using: str, **_: Any) -> None:
     """Lift the transaction time limit: a migration on a full table may take longer."""
     with connections[using].cursor() as cursor:
         cursor.execute("SET transaction_timeout = 0")
+
+
+def _make_fee_account(*, using: str, **_: Any) -> None:
+    """Make the user whose balances are the fees; no fee can be settled without it."""
+    from exchange.fee_account import make_fee_account
+
+    make_fee_account(using)

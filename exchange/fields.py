@@ -1,4 +1,4 @@
-"""The one column type for money."""
+"""The one column type for money, and that of the rates which take a share of it."""
 
 from typing import Any
 
@@ -13,4 +13,13 @@ class AmountField(models.DecimalField):  # type: ignore[type-arg]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         kwargs.setdefault("max_digits", MAX_DIGITS)
         kwargs.setdefault("decimal_places", DECIMAL_PLACES)
+        super().__init__(*args, **kwargs)
+
+
+class RateField(AmountField):
+    """NUMERIC(9, 8): a share of an amount, such as a fee; 0.001 is one in a thousand."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        kwargs.setdefault("max_digits", 9)
+        kwargs.setdefault("decimal_places", 8)
         super().__init__(*args, **kwargs)

@@ -1,4 +1,4 @@
-"""The exchange's own user model, so that it can grow without a painful migration; and API keys."""
+"""Users, by a model of our own that can grow without a painful migration; fee tiers; API keys."""
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser
@@ -6,9 +6,64 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
+from exchange.fields import RateField
+
+FEE_ACCOUNT_ID = 0
+"""The user whose balances are the fees that were taken. It is made with the tables, cannot sign in
+and has no orders; no request can name it, because user ids of the API begin with 1."""
+
+
+class FeeTier(models.Model):
+    """What users of a kind pay at most; where a market asks for less, they pay that.
+
+    The rates are shares of what an order receives. They count for orders that are placed from
+    now on: an order keeps the rates that it was accepted with.
+    """
+
+    name = models.CharField(max_length=30, primary_key=True)
+    maker_rate = RateField(help_text="Of an order that had been waiting in the book; 0.001: 0.1 %.")
+    taker_rate = RateField(help_text="Of an order that trades when it comes.")
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(
+                    maker_rate__gte=0, maker_rate__lt=1, taker_rate__gte=0, taker_rate__lt=1
+                ),
+                name="fee_tier_rates_are_shares",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
 
 class User(AbstractUser):
-    """A trader, an operator, or both. Balances and orders refer to it by `id`."""
+    """A trader, an operator, or both. Balances and orders refer to it by `id`.
+
+    One of them is the fee account (`FEE_ACCOUNT_ID`).
+    """
+
+    fee_tier = models.ForeignKey(
+        FeeTier,
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="users",
+        db_index=False,
+    )
+
+    class Meta:
+        verbose_name = "user"
+        verbose_name_plural = "users"
+        constraints = [
+            models.CheckConstraint(
+                condition=~Q(id=FEE_ACCOUNT_ID)
+                | Q(is_active=False, is_staff=False, is_superuser=False),
+                name="user_fee_account_cannot_sign_in",
+            ),
+        ]
 
 
 class ApiKey(models.Model):

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeAlias
 import msgspec
 
 SideName: TypeAlias = Literal["buy", "sell"]
+StateName: TypeAlias = Literal["open", "post_only", "cancel_only", "halted"]
 Identifier: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?\Z")]
@@ -25,7 +26,10 @@ class RecordError(ValueError):
 
 
 class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An accepted order, its money already on hold. `price`: quote per base; `quantity`: base."""
+    """An accepted order, its money already on hold. `price`: quote per base; `quantity`: base.
+
+    The fee rates are those that apply to this order: shares of what it receives.
+    """
 
     v: Literal[1] = 1
     order_id: Identifier
@@ -38,6 +42,8 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     quantity: DecimalString
     created_at: str
     request_id: str = ""
+    maker_fee_rate: DecimalString = "0"
+    taker_fee_rate: DecimalString = "0"
 
 
 class CancelOrder(
@@ -53,7 +59,23 @@ class CancelOrder(
     request_id: str = ""
 
 
-OrderEvent: TypeAlias = NewOrder | CancelOrder
+class ChangeMarket(
+    msgspec.Struct, tag="market", frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """An operator's wish: from this place of the log on the market is in `state`.
+
+    Of a market's changes the one with the highest `change_id` counts.
+    """
+
+    v: Literal[1] = 1
+    change_id: Identifier
+    market: MarketSymbol
+    state: StateName
+    created_at: str
+    request_id: str = ""
+
+
+OrderEvent: TypeAlias = NewOrder | CancelOrder | ChangeMarket
 
 
 class Trade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -98,6 +120,21 @@ class Execution(
     request_id: str = ""
 
 
+class MarketChanged(
+    msgspec.Struct, tag="market_changed", frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """A market is in another state for all events after `offset`; see `ChangeMarket`."""
+
+    v: Literal[1] = 1
+    market: MarketSymbol
+    epoch: Identifier
+    offset: Offset
+    previous_offset: Annotated[int, msgspec.Meta(ge=NO_OFFSET)]
+    change_id: Identifier
+    state: StateName
+    request_id: str = ""
+
+
 class Skipped(msgspec.Struct, tag="skipped", frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An order event that changed nothing: a duplicate, a dead letter, nothing left to cancel.
 
@@ -112,7 +149,7 @@ class Skipped(msgspec.Struct, tag="skipped", frozen=True, forbid_unknown_fields=
     request_id: str = ""
 
 
-TradeEvent: TypeAlias = Execution | Skipped
+TradeEvent: TypeAlias = Execution | MarketChanged | Skipped
 
 
 _UNREADABLE = (

@@ -36,10 +36,26 @@ class MarketOutput(serializers.ModelSerializer[Market]):
     quote = serializers.CharField(source="quote_id")
     tick_size = AmountField(help_text="Prices are multiples of this (quote per base).")
     lot_size = AmountField(help_text="Quantities are multiples of this (base).")
+    min_quantity = AmountField(
+        allow_null=True, help_text="The smallest quantity of an order (base); null: any."
+    )
+    max_quantity = AmountField(
+        allow_null=True, help_text="The largest quantity of an order (base); null: any."
+    )
+    min_notional = AmountField(
+        allow_null=True, help_text="Price times quantity of an order is at least this (quote)."
+    )
+    maker_fee_rate = AmountField(
+        help_text="Share of what an order receives that had been waiting in the book."
+    )
+    taker_fee_rate = AmountField(help_text="Share of what an order receives that comes and trades.")
 
     class Meta:
         model = Market
-        fields = ["symbol", "base", "quote", "tick_size", "lot_size", "state", "state_reason"]
+        fields = [
+            "symbol", "base", "quote", "tick_size", "lot_size", "min_quantity", "max_quantity",
+            "min_notional", "maker_fee_rate", "taker_fee_rate", "state", "state_reason",
+        ]  # fmt: skip
         read_only_fields = fields
 
 

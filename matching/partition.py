@@ -14,7 +14,9 @@ from exchange.kafka import LogRecord, partition_for
 from exchange.money import format_amount, to_units
 from exchange.records import (
     CancelOrder,
+    ChangeMarket,
     Execution,
+    MarketChanged,
     NewOrder,
     OrderEvent,
     RecordError,
@@ -28,7 +30,7 @@ from exchange.records import (
 from matching import engine as pure
 from matching.recovery import Recovered, Scale, open_market
 from orders.models import Market
-from orders.selectors import OrderFacts
+from orders.selectors import OrderFacts, was_ordered
 
 UNUSABLE = "record_unusable"
 """The reason of an order that was rejected because its record could not be used."""
@@ -89,6 +91,8 @@ class PartitionMatcher:
     def apply(self, item: DecodedRecord, facts: Mapping[int, OrderFacts]) -> Outcome:
         """Apply the next record. `facts`: of every order that a record of the batch is about."""
         record, event, _, order_id = item
+        if isinstance(event, ChangeMarket):
+            return self._change_market(record.offset, event)
         previous = self.engine.position
         known = facts.get(order_id) if order_id is not None else None
         if known is not None and self._stood_before(known, record.offset):
@@ -101,6 +105,30 @@ class PartitionMatcher:
         if execution is None or event is None:
             return Outcome(self._skipped(previous, "a duplicate, or nothing to cancel", event))
         return Outcome(self._executed(execution, event))
+
+    def _change_market(self, offset: int, event: ChangeMarket) -> Outcome:
+        """Put a market into the state that an operator has ordered, unless a later one is known."""
+        previous = self.engine.position
+        try:
+            self._scale(event.market)
+            if not was_ordered(event):
+                raise DeadLetterError(f"there is no such change {event.change_id}")
+        except DeadLetterError as error:
+            self.engine.skip(offset)
+            return Outcome(self._skipped(previous, str(error), event), str(error))
+        if not self.engine.change_market(offset, event.market, event.change_id, event.state):
+            return Outcome(self._skipped(previous, "a duplicate, or overtaken by another", event))
+        return Outcome(
+            MarketChanged(
+                market=event.market,
+                epoch=self.epoch,
+                offset=offset,
+                previous_offset=previous,
+                change_id=event.change_id,
+                state=event.state,
+                request_id=event.request_id,
+            )
+        )
 
     def _stood_before(self, order: OrderFacts, offset: int) -> bool:
         """Whether the order stood on the log before `offset`, as far as Postgres knows.
@@ -119,6 +147,7 @@ class PartitionMatcher:
         if isinstance(event, CancelOrder):
             self._scale(event.market)
             return pure.CancelOrder(event.order_id, event.market)
+        assert isinstance(event, NewOrder), "a change of a market is no command"
         if known is None:
             raise DeadLetterError(f"there is no order {event.order_id}")
         if (wrong := _disagreement(event, known)) is not None:
@@ -224,11 +253,17 @@ def _trades(execution: pure.Execution, scale: Scale) -> Iterable[Trade]:
 
 def _disagreement(event: NewOrder, known: OrderFacts) -> str | None:
     """Return in what the record differs from the order that was stored; None if in nothing."""
-    said = (event.user_id, event.market, event.side, Decimal(event.price), Decimal(event.quantity))
-    stored = (known.user_id, known.market, known.side, known.price, known.quantity)
+    said = (
+        event.user_id, event.market, event.side, Decimal(event.price), Decimal(event.quantity),
+        Decimal(event.maker_fee_rate), Decimal(event.taker_fee_rate),
+    )  # fmt: skip
+    stored = (
+        known.user_id, known.market, known.side, known.price, known.quantity,
+        known.maker_fee_rate, known.taker_fee_rate,
+    )  # fmt: skip
     if said == stored:
         return None
-    names = ("user", "market", "side", "price", "quantity")
+    names = ("user", "market", "side", "price", "quantity", "maker fee rate", "taker fee rate")
     return next(name for name, a, b in zip(names, said, stored, strict=True) if a != b)
 
 

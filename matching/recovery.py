@@ -9,16 +9,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import cast
 
 from django.db import connection, transaction
 
 from balances.models import Checkpoint, Trade
 from exchange.kafka import partition_for
 from exchange.money import to_units
-from matching.engine import BUY, SELL, Engine
+from matching.engine import BUY, SELL, Engine, MarketState
 from orders.models import LIVE_STATUSES, Market, Order
 
 FETCH = 5_000
+
+StateChange = tuple[int, MarketState]
+"""The number of a market's last change of state (0: there was none), and the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,10 @@ def recover(partition: int, alive: Callable[[], None] = lambda: None) -> Recover
         engine = Engine(checkpoint.offset)
         scales: dict[str, Scale] = {}
         for market in markets_on(partition):
-            open_market(engine, scales, market, last_trade_id=last_trade_id(market))
+            open_market(
+                engine, scales, market, last_trade_id=last_trade_id(market),
+                state=settled_state(market),
+            )  # fmt: skip
         for count, row in enumerate(live_orders(list(scales))):
             if count % FETCH == 0:
                 alive()
@@ -55,11 +62,22 @@ def recover(partition: int, alive: Callable[[], None] = lambda: None) -> Recover
 
 
 def open_market(
-    engine: Engine, scales: dict[str, Scale], market: Market, *, last_trade_id: int
+    engine: Engine,
+    scales: dict[str, Scale],
+    market: Market,
+    *,
+    last_trade_id: int,
+    state: StateChange = (0, "open"),
 ) -> None:
     """Give `engine` the empty book of `market`; its next trade is `last_trade_id + 1`."""
-    engine.add_market(market.symbol, last_trade_id)
+    change_id, name = state
+    engine.add_market(market.symbol, last_trade_id, state=name, change_id=change_id)
     scales[market.symbol] = Scale(market.tick_size, market.lot_size)
+
+
+def settled_state(market: Market) -> StateChange:
+    """Return the last change of the market's state that has been settled, and that state."""
+    return market.state_change_id, cast(MarketState, market.ordered_state)
 
 
 def markets_on(partition: int) -> list[Market]:

@@ -1,8 +1,8 @@
 """The admin pages of assets, markets and orders.
 
 Orders belong to the engine and are only looked at; an operator may ask for a cancel, which is the
-same service as a client's. Of a market only its state can be changed once it exists: books and
-holds are counted in its sizes.
+same service as a client's. Of a market tick and lot size cannot be changed once it exists:
+books and holds are counted in them.
 """
 
 from collections.abc import Sequence
@@ -35,10 +35,11 @@ from exchange.admin_columns import (
     time_column,
 )
 from exchange.api.errors import ClientError
+from exchange.fields import AmountField
 from exchange.kafka import partition_for
 from exchange.money import format_amount
-from orders import services
-from orders.models import Asset, DeadManSwitch, Market, Order
+from orders import market_states, services
+from orders.models import Asset, DeadManSwitch, Market, MarketChange, Order
 
 SIDE = label_column("side", {"buy": "success", "sell": "danger"})
 STATUS = label_column(
@@ -50,6 +51,10 @@ STATUS = label_column(
         "filled": "success",
         "rejected": "danger",
     },
+)
+STATE = label_column(
+    "state",
+    {"open": "success", "post_only": "info", "cancel_only": "warning", "halted": "danger"},
 )
 
 
@@ -75,17 +80,23 @@ else:
 
 
 class MarketForm(_MarketModelForm):
-    """A halt has a reason; a market whose settlement has stopped is not opened here."""
+    """A change of state has a reason; a market whose settlement has stopped is not opened here."""
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or {}
         state = cleaned.get("state")
-        if state == Market.State.HALTED and not cleaned.get("state_reason"):
-            self.add_error("state_reason", "Say why the market is halted.")
-        opened = state == Market.State.OPEN and "state" in self.changed_data
-        if opened and self.instance.pk and (problem := _why_not_settled(self.instance)):
-            self.add_error("state", problem)
+        is_new = self.instance.pk is None or self.instance._state.adding
+        if is_new and state not in {Market.State.OPEN, Market.State.HALTED}:
+            self.add_error("state", "A market is made open or halted.")
+        if self.changes_state() if not is_new else state == Market.State.HALTED:
+            if not (cleaned.get("state_reason") or "").strip():
+                self.add_error("state_reason", "Say why: the reason is shown to everybody.")
+            if state == Market.State.OPEN and (problem := _why_not_settled(self.instance)):
+                self.add_error("state", problem)
         return cleaned
+
+    def changes_state(self) -> bool:
+        return bool({"state", "state_reason"} & {*self.changed_data})
 
 
 def _why_not_settled(market: Market) -> str:
@@ -106,7 +117,7 @@ def _why_not_settled(market: Market) -> str:
 
 @admin.register(Market)
 class MarketAdmin(OperatorAdmin):
-    """Markets can be made, halted and opened."""
+    """Markets can be made, halted and opened. Other changes are for orders placed after them."""
 
     form = MarketForm
     list_display = [
@@ -115,36 +126,68 @@ class MarketAdmin(OperatorAdmin):
         "quote",
         amount_column("tick_size"),
         amount_column("lot_size"),
-        label_column("state", {"open": "success", "halted": "danger"}),
+        amount_column("maker_fee_rate", title="maker fee"),
+        amount_column("taker_fee_rate", title="taker fee"),
+        STATE,
         "state_reason",
     ]
     list_select_related = ["base", "quote"]
     list_filter = ["state", "quote"]
     search_fields = ["symbol", "base__name"]
     fixed = ("symbol", "base", "quote", "tick_size", "lot_size")
+    rules = ("min_quantity", "max_quantity", "min_notional", "maker_fee_rate", "taker_fee_rate")
 
     def get_fields(self, request: HttpRequest, obj: Market | None = None) -> list[Any]:  # noqa: ARG002
-        return [*(self.fixed if obj is None else _FIXED_SHOWN), "state", "state_reason"]
+        shown = self.fixed if obj is None else _FIXED_SHOWN
+        return [*shown, *self.rules, "state", "state_reason"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Market | None = None) -> list[Any]:  # noqa: ARG002
         return [] if obj is None else list(_FIXED_SHOWN)
 
     def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
         field = super().formfield_for_dbfield(db_field, request, **kwargs)
-        if db_field.name in {"tick_size", "lot_size"} and field is not None:
+        if isinstance(db_field, AmountField) and field is not None:
             # A number input of the browser knows steps, but no 18 decimals.
             field.widget.input_type = "text"
         return field
 
     def save_model(self, request: HttpRequest, obj: Market, form: Any, change: bool) -> None:
-        """Write only what was changed: the settlement may have halted the market meanwhile."""
+        """Write only what was changed, and order a change of state: the log has to confirm it."""
         if not change:
             super().save_model(request, obj, form, change)
-        elif changed := [name for name in form.changed_data if name not in self.fixed]:
+            return
+        if changed := [name for name in form.changed_data if name in self.rules]:
             obj.save(update_fields=changed)
+        if form.changes_state():
+            ordered = market_states.change_state(
+                market=obj.pk, state=obj.state, reason=obj.state_reason, actor_id=request.user.pk
+            )
+            self.log_change(request, obj, f"Ordered {ordered.state}: {ordered.reason}")
+            self.message_user(
+                request, f"{obj.pk} is to be {ordered.state}: the log confirms.", messages.INFO
+            )
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:  # noqa: ARG002
         return False
+
+
+@admin.register(MarketChange)
+class MarketChangeAdmin(ReadOnlyAdmin):
+    """Who has ordered which state of a market, when and why; and since when it is so."""
+
+    list_display = [
+        "id",
+        link_column("market"),
+        STATE,
+        "reason",
+        link_column("actor", text="username"),
+        time_column("requested_at"),
+        time_column("applied_at"),
+    ]
+    list_select_related = ["actor"]
+    list_filter = ["market", "state"]
+    sortable_by = ["id"]
+    search_fields = ["market__symbol", "reason"]
 
 
 _FIXED_SHOWN: Sequence[Any] = (

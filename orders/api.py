@@ -155,6 +155,11 @@ class OrderOutput(serializers.ModelSerializer[Order]):
     filled_quantity = AmountField(help_text="Base.")
     remaining_quantity = AmountField(help_text="Base; of a finished order, what was not filled.")
     filled_quote = AmountField(help_text="Quote paid or received so far.")
+    maker_fee_rate = AmountField(
+        help_text="Share taken of what it receives by trades for which it waited; fixed when it is "
+        "accepted."
+    )
+    taker_fee_rate = AmountField(help_text="The same by trades that it makes when it comes.")
     cancel_requested = serializers.SerializerMethodField()
 
     class Meta:
@@ -162,7 +167,8 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         fields = [
             "id", "client_order_id", "user_id", "market", "side", "type", "time_in_force",
             "price", "quantity", "filled_quantity", "remaining_quantity", "filled_quote",
-            "status", "reason", "cancel_requested", "created_at", "finished_at",
+            "maker_fee_rate", "taker_fee_rate", "status", "reason", "cancel_requested",
+            "created_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -113,6 +113,8 @@ def _accept(wishes: Sequence[Wish], markets: dict[str, Market], request_id: str)
             client_order_id=wish.client_order_id,
             request_id=request_id,
             created_at=moment,
+            maker_fee_rate=markets[wish.market].maker_fee_rate,
+            taker_fee_rate=markets[wish.market].taker_fee_rate,
         )
         for wish in wishes
     ]

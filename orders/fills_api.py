@@ -48,6 +48,8 @@ class FillOutput(serializers.Serializer[Any]):
     price = AmountField(help_text="Quote per base.")
     quantity = AmountField(help_text="Base.")
     quote_quantity = AmountField(help_text="Quote paid or received: price times quantity.")
+    fee = AmountField(help_text="Taken of what was received, in `fee_asset`.")
+    fee_asset = serializers.CharField(help_text="The base asset of a buy, the quote of a sell.")
     executed_at = serializers.DateTimeField()
 
 

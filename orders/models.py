@@ -12,12 +12,21 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 
-from exchange.fields import AmountField
+from exchange.fields import AmountField, RateField
+from exchange.models import FEE_ACCOUNT_ID
 from exchange.money import DECIMAL_PLACES, format_amount
 from orders.switch_model import DeadManSwitch as DeadManSwitch  # noqa: PLC0414 - exported from here, as the other tables
 
 LIVE_STATUSES = ("open", "partially_filled")
 UNFINISHED_STATUSES = ("pending", *LIVE_STATUSES)
+
+STATES = ("open", "post_only", "cancel_only", "halted")
+"""Of a market: it takes every order; those that do not trade when they come; cancels only, in the
+last two."""
+
+_RATES_ARE_SHARES = Q(
+    maker_fee_rate__gte=0, maker_fee_rate__lt=1, taker_fee_rate__gte=0, taker_fee_rate__lt=1
+)
 
 
 class Asset(models.Model):
@@ -49,6 +58,8 @@ class Market(models.Model):
 
     class State(models.TextChoices):
         OPEN = "open"
+        POST_ONLY = "post_only"
+        CANCEL_ONLY = "cancel_only"
         HALTED = "halted"
 
     symbol = models.CharField(max_length=21, primary_key=True)
@@ -56,8 +67,37 @@ class Market(models.Model):
     quote = models.ForeignKey(Asset, on_delete=models.PROTECT, related_name="markets_as_quote")
     tick_size = AmountField(help_text="Prices are multiples of this (quote per base).")
     lot_size = AmountField(help_text="Quantities are multiples of this (base).")
-    state = models.CharField(max_length=10, choices=State.choices, default=State.OPEN)
+    min_quantity = AmountField(
+        null=True, blank=True, help_text="Of an order, base; empty: any that the lot size allows."
+    )
+    max_quantity = AmountField(null=True, blank=True, help_text="Of an order, base; empty: any.")
+    min_notional = AmountField(
+        null=True, blank=True, help_text="Price times quantity of an order, quote; empty: any."
+    )
+    maker_fee_rate = RateField(
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="Share of what an order receives that had been waiting in the book; "
+        "0.001: 0.1 %.",
+    )
+    taker_fee_rate = RateField(
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="Share of what an order receives that trades when it comes.",
+    )
+    state = models.CharField(max_length=11, choices=State.choices, default=State.OPEN)
     state_reason = models.CharField(max_length=500, blank=True)
+    ordered_state = models.CharField(
+        max_length=11,
+        choices=State.choices,
+        default=State.OPEN,
+        db_default=State.OPEN,
+        help_text="What operators have ordered last, as settled; a stopped settlement halts it all "
+        "the same.",
+    )
+    state_change_id = models.PositiveBigIntegerField(
+        default=0, db_default=0, help_text="The change that ordered it; 0: none has yet."
+    )
 
     class Meta:
         ordering = ["symbol"]
@@ -66,9 +106,24 @@ class Market(models.Model):
             models.CheckConstraint(
                 condition=Q(tick_size__gt=0, lot_size__gt=0), name="market_sizes_positive"
             ),
+            models.CheckConstraint(condition=_RATES_ARE_SHARES, name="market_fee_rates_are_shares"),
+            models.CheckConstraint(
+                condition=Q(min_quantity__isnull=True) | Q(min_quantity__gt=0),
+                name="market_min_quantity_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(max_quantity__isnull=True)
+                | Q(max_quantity__gt=0, min_quantity__isnull=True)
+                | Q(max_quantity__gte=F("min_quantity"), min_quantity__isnull=False),
+                name="market_max_quantity_not_below_min",
+            ),
+            models.CheckConstraint(
+                condition=Q(min_notional__isnull=True) | Q(min_notional__gt=0),
+                name="market_min_notional_positive",
+            ),
             models.UniqueConstraint(fields=["base", "quote"], name="market_pair_unique"),
             models.CheckConstraint(
-                condition=Q(state__in=["open", "halted"]), name="market_state_known"
+                condition=Q(state__in=STATES, ordered_state__in=STATES), name="market_state_known"
             ),
         ]
 
@@ -91,11 +146,57 @@ class Market(models.Model):
             )
 
 
+class MarketChange(models.Model):
+    """An operator's wish that a market be in another state: who, when, why, and since when it is.
+
+    The row is the outbox of its record on the log, as with orders. Of a market's changes the one
+    with the highest number counts; one that was overtaken has the place of the one that overtook
+    it.
+    """
+
+    market = models.ForeignKey(Market, on_delete=models.PROTECT, related_name="changes")
+    state = models.CharField(max_length=11, choices=Market.State.choices)
+    reason = models.CharField(max_length=500, help_text="Why; shown to everybody.")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="+",
+        help_text="Who ordered it; nobody: somebody at the command line.",
+    )
+    requested_at = models.DateTimeField(auto_now_add=True)
+    relayed_at = models.DateTimeField(null=True)
+    epoch = models.PositiveIntegerField(null=True)
+    offset = models.BigIntegerField(null=True)
+    applied_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=Q(state__in=STATES), name="market_change_state_known"),
+            models.CheckConstraint(condition=Q(reason__regex=r"\S"), name="market_change_says_why"),
+            models.CheckConstraint(
+                condition=Q(epoch__isnull=True, offset__isnull=True, applied_at__isnull=True)
+                | Q(epoch__isnull=False, offset__isnull=False, applied_at__isnull=False),
+                name="market_change_applied_whole",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["id"], condition=Q(applied_at__isnull=True), name="market_change_waiting"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.market_id} {self.state}: {self.reason}"
+
+
 class Order(models.Model):
     """A limit order. `price`: quote per base; `quantity`, `filled_quantity`: base.
 
     `epoch` and `offset` say where on the log the engine saw it; they are set with the first
-    result, and their order is the time priority of the book.
+    result, and their order is the time priority of the book. The fee rates are those that applied
+    when it was accepted; they never change.
     """
 
     class Side(models.TextChoices):
@@ -132,6 +233,16 @@ class Order(models.Model):
     filled_quantity = AmountField(default=Decimal(0))
     filled_quote = AmountField(
         default=Decimal(0), help_text="Quote paid or received by the fills so far."
+    )
+    maker_fee_rate = RateField(
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="Share of what it receives by trades for which it waited.",
+    )
+    taker_fee_rate = RateField(
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="Share of what it receives by trades that it makes when it comes.",
     )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     reason = models.CharField(max_length=200, blank=True)
@@ -198,6 +309,10 @@ class Order(models.Model):
                 condition=Q(settled_at__isnull=True, matched_at__isnull=True)
                 | Q(settled_at__isnull=False, epoch__isnull=False),
                 name="order_way_whole",
+            ),
+            models.CheckConstraint(condition=_RATES_ARE_SHARES, name="order_fee_rates_are_shares"),
+            models.CheckConstraint(
+                condition=~Q(user=FEE_ACCOUNT_ID), name="order_not_of_fee_account"
             ),
             models.UniqueConstraint(
                 fields=["user", "client_order_id"],

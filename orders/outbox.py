@@ -15,8 +15,8 @@ from django.utils import timezone
 from exchange.kafka import ORDER_EVENTS, LogError, OutgoingRecord, Publisher, partition_for
 from exchange.middleware import current_request_id
 from exchange.money import format_amount
-from exchange.records import CancelOrder, NewOrder, SideName, encode
-from orders.models import Order
+from exchange.records import CancelOrder, ChangeMarket, NewOrder, SideName, StateName, encode
+from orders.models import MarketChange, Order
 
 logger = structlog.get_logger(__name__)
 
@@ -125,6 +125,24 @@ def publish_cancels_soon(orders: Sequence[Order]) -> None:
         _outlet.publish_soon(records, [order.pk for order in orders])
 
 
+def publish_change_soon(change: MarketChange) -> None:
+    """Publish an operator's change of a market; returns at once and never fails."""
+    _outlet.publish_soon([market_record(change)], [change.pk])
+
+
+def market_record(change: MarketChange) -> OutgoingRecord:
+    """Return the record of a change of a market's state, the same each time it is published."""
+    return _record(
+        change,
+        ChangeMarket(
+            change_id=change.pk,
+            market=change.market_id,
+            state=cast(StateName, change.state),
+            created_at=change.requested_at.isoformat(),
+        ),
+    )
+
+
 def new_order_record(order: Order) -> OutgoingRecord:
     """Return the record of an accepted order, the same for each time it is published."""
     return _record(
@@ -140,6 +158,8 @@ def new_order_record(order: Order) -> OutgoingRecord:
             quantity=format_amount(order.quantity),
             created_at=order.created_at.isoformat(),
             request_id=order.request_id,
+            maker_fee_rate=format_amount(order.maker_fee_rate),
+            taker_fee_rate=format_amount(order.taker_fee_rate),
         ),
     )
 
@@ -158,8 +178,10 @@ def cancel_record(order: Order) -> OutgoingRecord:
     )
 
 
-def _record(order: Order, event: NewOrder | CancelOrder) -> OutgoingRecord:
-    base, _, _ = order.market_id.partition("-")
+def _record(
+    subject: Order | MarketChange, event: NewOrder | CancelOrder | ChangeMarket
+) -> OutgoingRecord:
+    base, _, _ = subject.market_id.partition("-")
     return OutgoingRecord(ORDER_EVENTS, partition_for(base), base.encode(), encode(event))
 
 

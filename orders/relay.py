@@ -19,9 +19,9 @@ from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from balances.checkpoints import settled_offsets
-from exchange.kafka import ORDER_EVENTS, Log, Publisher, partition_for
-from orders.models import LIVE_STATUSES, Market, Order
-from orders.outbox import records_of
+from exchange.kafka import ORDER_EVENTS, Log, OutgoingRecord, Publisher, partition_for
+from orders.models import LIVE_STATUSES, Market, MarketChange, Order
+from orders.outbox import market_record, records_of
 
 logger = structlog.get_logger(__name__)
 
@@ -56,6 +56,7 @@ def relay() -> int:
         due_before = _passed(notes, partition, settled.get(partition, -1))
         if due_before is not None:
             relayed += _relay_partition(markets, due_before - GRACE)
+            _relay_changes(markets, due_before - GRACE)
     notes = [*notes[-_MAX_NOTES:], _Note(now, ends)]
     cache.set(_NOTES_KEY, notes, timeout=600)
     return relayed
@@ -101,10 +102,33 @@ def _relay_partition(markets: list[str], due_before: datetime) -> int:
         )
     # After the commit, so that no row is locked while the log is slow. If it fails, these orders
     # are tried again once the settlement has passed the next note.
-    publisher = Publisher(delivery_timeout_ms=settings.KAFKA_RELAY_TIMEOUT_MS)
-    try:
-        publisher.publish(records_of(orders))
-    finally:
-        publisher.close()
+    _publish(records_of(orders))
     logger.warning("orders_relayed", count=len(orders), first=orders[0].pk, last=orders[-1].pk)
     return len(orders)
+
+
+def _relay_changes(markets: list[str], due_before: datetime) -> None:
+    """Publish again the changes of markets that are missing on the log, in their order."""
+    with transaction.atomic():
+        waiting = MarketChange.objects.select_for_update(skip_locked=True)
+        changes = list(
+            waiting.filter(applied_at=None, market_id__in=markets)
+            .annotate(due=Coalesce("relayed_at", "requested_at"))
+            .filter(due__lt=due_before)
+            .order_by("id")[:MAX_ORDERS]
+        )
+        if not changes:
+            return
+        MarketChange.objects.filter(pk__in=[change.pk for change in changes]).update(
+            relayed_at=timezone.now()
+        )
+    _publish([market_record(change) for change in changes])
+    logger.warning("market_changes_relayed", count=len(changes), first=changes[0].pk)
+
+
+def _publish(records: list[OutgoingRecord]) -> None:
+    publisher = Publisher(delivery_timeout_ms=settings.KAFKA_RELAY_TIMEOUT_MS)
+    try:
+        publisher.publish(records)
+    finally:
+        publisher.close()

@@ -26,6 +26,8 @@ def render_order(order: Order) -> dict[str, Any]:
         "filled_quantity": format_amount(order.filled_quantity),
         "remaining_quantity": format_amount(order.remaining_quantity),
         "filled_quote": format_amount(order.filled_quote),
+        "maker_fee_rate": format_amount(order.maker_fee_rate),
+        "taker_fee_rate": format_amount(order.taker_fee_rate),
         "status": order.status,
         "reason": order.reason,
         "cancel_requested": order.cancel_requested_at is not None,

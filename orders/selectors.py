@@ -9,14 +9,15 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from exchange.arrays import array
-from exchange.records import SideName
-from orders.models import Market, Order
+from exchange.records import ChangeMarket, SideName
+from orders.models import Market, MarketChange, Order
 
 
 class OrderFacts(NamedTuple):
     """What never changes of an order, and the place on the log once a result has settled it.
 
-    `price`: quote per base; `quantity`: base. `epoch` and `offset` are None before that.
+    `price`: quote per base; `quantity`: base. `epoch` and `offset` are None before that. The fee
+    rates are shares of what it receives.
     """
 
     order_id: int
@@ -27,6 +28,8 @@ class OrderFacts(NamedTuple):
     quantity: Decimal
     epoch: int | None
     offset: int | None
+    maker_fee_rate: Decimal
+    taker_fee_rate: Decimal
 
 
 def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
@@ -35,7 +38,8 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            'SELECT id, user_id, market_id, side, price, quantity, epoch, "offset"'
+            'SELECT id, user_id, market_id, side, price, quantity, epoch, "offset",'
+            " maker_fee_rate, taker_fee_rate"
             " FROM orders_order WHERE id = ANY(%s::bigint[])",
             [array(order_ids)],
         )
@@ -85,6 +89,13 @@ def rules_of(symbols: Collection[str]) -> dict[str, Market]:
             row[0]: Market.from_db(connection.alias, _MARKET_FIELDS, row)
             for row in cursor.fetchall()
         }
+
+
+def was_ordered(event: ChangeMarket) -> bool:
+    """Return whether an operator has ordered this change: what is stored of it never changes."""
+    return MarketChange.objects.filter(
+        pk=event.change_id, market_id=event.market, state=event.state
+    ).exists()
 
 
 class Level(NamedTuple):

@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 import structlog
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError
-from django.db.models import Q
+from django.db.models import F, OuterRef, Q, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from balances import services as balances
@@ -22,7 +23,7 @@ from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
 from orders import backlog, outbox, selectors, storing
 from orders.counting import counts_orders
-from orders.models import UNFINISHED_STATUSES, Asset, Market, Order
+from orders.models import UNFINISHED_STATUSES, Asset, Market, MarketChange, Order
 
 logger = structlog.get_logger(__name__)
 
@@ -35,6 +36,14 @@ class UnknownMarketError(ClientError):
 class MarketHaltedError(ClientError):
     code = "market_halted"
     field = "market"
+
+
+class MarketCancelOnlyError(MarketHaltedError):
+    code = "market_cancel_only"
+
+
+class MarketPostOnlyError(MarketHaltedError):
+    code = "market_post_only"
 
 
 class PriceNotPositiveError(ClientError):
@@ -54,6 +63,21 @@ class PriceNotOnTickError(ClientError):
 
 class QuantityNotOnLotError(ClientError):
     code = "quantity_not_on_lot"
+    field = "quantity"
+
+
+class QuantityTooSmallError(ClientError):
+    code = "quantity_too_small"
+    field = "quantity"
+
+
+class QuantityTooLargeError(ClientError):
+    code = "quantity_too_large"
+    field = "quantity"
+
+
+class NotionalTooSmallError(ClientError):
+    code = "notional_too_small"
     field = "quantity"
 
 
@@ -134,6 +158,8 @@ def place_order(
         client_order_id=client_order_id,
         request_id=request_id,
         created_at=timezone.now(),
+        maker_fee_rate=rules.maker_fee_rate,
+        taker_fee_rate=rules.taker_fee_rate,
     )
     try:
         change_balances(lambda: _store_with_hold(order, rules))
@@ -185,14 +211,18 @@ def halt_market(*, market: str, reason: str, in_place_of: str = "") -> None:
     A market that is halted already keeps its reason, unless that is `in_place_of`.
     """
     Market.objects.filter(
-        Q(state=Market.State.OPEN) | Q(state_reason=in_place_of), pk=market
+        ~Q(state=Market.State.HALTED) | Q(state_reason=in_place_of), pk=market
     ).update(state=Market.State.HALTED, state_reason=reason[:500])
 
 
 def reopen_market(*, market: str, halted_for: str) -> None:
-    """Take orders on `market` again, if that is why it takes none: an operator's halt stays."""
+    """Put `market` back into the state that was ordered, if that is why it takes no orders."""
+    change = MarketChange.objects.filter(pk=OuterRef("state_change_id")).exclude(
+        state=Market.State.OPEN
+    )
     Market.objects.filter(pk=market, state=Market.State.HALTED, state_reason=halted_for).update(
-        state=Market.State.OPEN, state_reason=""
+        state=F("ordered_state"),
+        state_reason=Coalesce(Subquery(change.values("reason")), Value("")),
     )
 
 
@@ -204,13 +234,33 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
     """
     if market is None:
         raise _no_market(wish.market, wish.market_named_by)
+    if market.state != Market.State.OPEN:
+        _check_state(market, wish)
+    _check_amounts(market, wish.price, wish.quantity)
+    return market
+
+
+def _check_state(market: Market, wish: Wish) -> None:
+    """Refuse what a market that is not open does not take."""
     if market.state == Market.State.HALTED:
         raise MarketHaltedError(
             f"{wish.market} is halted: no new orders until it is resumed.",
             field=wish.market_named_by,
         )
-    _check_amounts(market, wish.price, wish.quantity)
-    return market
+    if market.state == Market.State.CANCEL_ONLY:
+        raise MarketCancelOnlyError(
+            f"{wish.market} takes cancels only.", field=wish.market_named_by
+        )
+    if not _is_post_only(wish):
+        raise MarketPostOnlyError(
+            f"{wish.market} takes only orders that cannot trade when they come.",
+            field=wish.market_named_by,
+        )
+
+
+def _is_post_only(wish: Wish) -> bool:  # noqa: ARG001 - no order can say so yet
+    """Return whether the order says that it is not to trade when it comes."""
+    return False
 
 
 def amount_to_hold(
@@ -248,6 +298,19 @@ def _check_amounts(market: Market, price: Decimal, quantity: Decimal) -> None:
         raise QuantityNotOnLotError(f"The quantity must be a multiple of {lot}, the lot size.")
     if price * quantity > MAX_AMOUNT:
         raise OrderTooLargeError("Price times quantity is beyond what an account can hold.")
+    _check_size(market, price, quantity)
+
+
+def _check_size(market: Market, price: Decimal, quantity: Decimal) -> None:
+    smallest, largest, notional = market.min_quantity, market.max_quantity, market.min_notional
+    if smallest is not None and quantity < smallest:
+        raise QuantityTooSmallError(f"The quantity must be at least {format_amount(smallest)}.")
+    if largest is not None and quantity > largest:
+        raise QuantityTooLargeError(f"The quantity must be at most {format_amount(largest)}.")
+    if notional is not None and price * quantity < notional:
+        raise NotionalTooSmallError(
+            f"Price times quantity must be at least {format_amount(notional)}."
+        )
 
 
 def _store_with_hold(order: Order, market: Market) -> tuple[None, Sequence[CachedBalance]]:

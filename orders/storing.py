@@ -27,8 +27,13 @@ def new_order(
     client_order_id: str | None,
     request_id: str,
     created_at: datetime,
+    maker_fee_rate: Decimal,
+    taker_fee_rate: Decimal,
 ) -> Order:
-    """Return an order that is not stored yet, and has no number."""
+    """Return an order that is not stored yet, and has no number.
+
+    The rates are the market's; the user's tier may make them lower when it is inserted.
+    """
     given = {
         "user_id": user_id,
         "market_id": market,
@@ -38,6 +43,8 @@ def new_order(
         "client_order_id": client_order_id,
         "request_id": request_id,
         "created_at": created_at,
+        "maker_fee_rate": maker_fee_rate,
+        "taker_fee_rate": taker_fee_rate,
     }
     return Order.from_db(connection.alias, _FIELDS, list((_BLANK | given).values()))
 
@@ -45,9 +52,9 @@ def new_order(
 def insert(orders: Sequence[Order]) -> set[int]:
     """Number and insert the orders, but for those whose client's id is taken.
 
-    Returns the numbers of those that were inserted. Numbers ascend in the order given. The rows
-    are made in the order of the clients' ids: two batches with the same ids wait for each other one
-    way.
+    Returns the numbers of those that were inserted; they have got their users' fee rates. Numbers
+    ascend in the order given. The rows are made in the order of the clients' ids: two batches with
+    the same ids wait for each other one way.
     """
     for order, number in zip(orders, _next_numbers(len(orders)), strict=True):
         order.pk = number
@@ -55,16 +62,21 @@ def insert(orders: Sequence[Order]) -> set[int]:
         (
             order.pk, order.user_id, order.market_id, order.side, order.price, order.quantity,
             order.client_order_id, order.request_id, order.created_at.isoformat(),
+            order.maker_fee_rate, order.taker_fee_rate,
         )
         for order in sorted(orders, key=lambda o: (o.user_id, o.client_order_id or ""))
     ]  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_INSERT_ALL, columns(rows))
-        return {row[0] for row in cursor.fetchall()}
+        rates = {row[0]: row[1:] for row in cursor.fetchall()}
+    for order in orders:
+        if order.pk in rates:
+            order.maker_fee_rate, order.taker_fee_rate = rates[order.pk]
+    return set(rates)
 
 
 def insert_one(order: Order) -> None:
-    """Insert the order, and give it its number.
+    """Insert the order, and give it its number and its user's fee rates.
 
     Raises:
         IntegrityError: the client's id is taken.
@@ -74,12 +86,13 @@ def insert_one(order: Order) -> None:
             _INSERT_ONE,
             [
                 order.user_id, order.market_id, order.side, order.price, order.quantity,
-                order.client_order_id, order.request_id, order.created_at,
+                order.client_order_id, order.request_id, order.created_at, order.maker_fee_rate,
+                order.taker_fee_rate, order.user_id,
             ],
         )  # fmt: skip
         row = cursor.fetchone()
     assert row is not None
-    order.pk = int(row[0])
+    order.pk, order.maker_fee_rate, order.taker_fee_rate = row
 
 
 def take_away(numbers: Iterable[int]) -> None:
@@ -94,21 +107,34 @@ def _next_numbers(count: int) -> list[int]:
         return sorted(row[0] for row in cursor.fetchall())
 
 
-_COLUMNS = "user_id, market_id, side, price, quantity, client_order_id, request_id, created_at"
+_COLUMNS = (
+    "user_id, market_id, side, price, quantity, client_order_id, request_id, created_at,"
+    " maker_fee_rate, taker_fee_rate"
+)
 _OTHERS = "order_type, time_in_force, filled_quantity, filled_quote, status, reason"
 _THEIRS = "'limit', 'gtc', 0, 0, 'pending', ''"
 
+# A rate is the market's, or that of the user's tier if it has one that is lower: least() passes
+# NULL by. Looked up in the statement that is needed anyway, so no order waits for another one.
 _INSERT_ONE = f"""
 INSERT INTO orders_order ({_COLUMNS}, {_OTHERS})
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, {_THEIRS})
-RETURNING id
+SELECT %s, %s, %s, %s, %s, %s, %s, %s, least(%s, t.maker_rate), least(%s, t.taker_rate), {_THEIRS}
+FROM (SELECT) AS one
+  LEFT JOIN exchange_user u ON u.id = %s LEFT JOIN exchange_feetier t ON t.name = u.fee_tier_id
+RETURNING id, maker_fee_rate, taker_fee_rate
 """  # noqa: S608 - columns of this module
 
 _INSERT_ALL = f"""
 INSERT INTO orders_order (id, {_COLUMNS}, {_OTHERS})
-SELECT *, {_THEIRS}
+SELECT n.id, n.user_id, n.market_id, n.side, n.price, n.quantity, n.client_order_id, n.request_id,
+  n.created_at, least(n.maker_rate, t.maker_rate), least(n.taker_rate, t.taker_rate), {_THEIRS}
 FROM unnest(%s::bigint[], %s::bigint[], %s::varchar[], %s::varchar[], %s::numeric[],
-  %s::numeric[], %s::varchar[], %s::varchar[], %s::timestamptz[])
+  %s::numeric[], %s::varchar[], %s::varchar[], %s::timestamptz[], %s::numeric[], %s::numeric[])
+  WITH ORDINALITY AS n(id, user_id, market_id, side, price, quantity, client_order_id, request_id,
+  created_at, maker_rate, taker_rate, place)
+  LEFT JOIN exchange_user u ON u.id = n.user_id
+  LEFT JOIN exchange_feetier t ON t.name = u.fee_tier_id
+ORDER BY n.place
 ON CONFLICT (user_id, client_order_id) WHERE client_order_id IS NOT NULL DO NOTHING
-RETURNING id
+RETURNING id, maker_fee_rate, taker_fee_rate
 """  # noqa: S608 - as above

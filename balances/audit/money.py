@@ -74,7 +74,8 @@ MONEY_CHECKS = (
     Check(
         name="ledger_owner",
         says="A ledger entry of an order is of its user, and of the asset that its kind moves;"
-        " a deposit or withdrawal is of no order, and of the user and asset of its request.",
+        " a deposit or withdrawal is of no order, and of the user and asset of its request;"
+        " a fee of no order is received by the fee account.",
         looks_at="balances_ledgerentry",
         sql="""
             SELECT l.id, l.kind, l.user_id, l.asset_id AS asset, l.order_id, l.transfer_id,
@@ -96,6 +97,10 @@ MONEY_CHECKS = (
                 AND l.asset_id = CASE o.side WHEN 'buy' THEN m.quote_id ELSE m.base_id END
                 AND l.available_change = -l.held_change
                 AND (l.kind = 'hold') = (l.held_change > 0)
+              WHEN l.kind = 'fee' THEN l.held_change = 0 AND CASE WHEN l.order_id IS NULL
+                THEN l.user_id = 0 AND l.available_change > 0
+                ELSE l.user_id = o.user_id AND l.available_change < 0
+                  AND l.asset_id = CASE o.side WHEN 'buy' THEN m.base_id ELSE m.quote_id END END
               WHEN l.held_change <> 0 THEN l.user_id = o.user_id
                 AND l.asset_id = CASE o.side WHEN 'buy' THEN m.quote_id ELSE m.base_id END
                 AND l.available_change = 0 AND l.held_change < 0
@@ -103,5 +108,16 @@ MONEY_CHECKS = (
                 AND l.asset_id = CASE o.side WHEN 'buy' THEN m.base_id ELSE m.quote_id END
                 AND l.available_change > 0
               END, false)""",
+    ),
+    Check(
+        name="fees",
+        says="The fee account has received of each asset what was taken as fees.",
+        looks_at="balances_ledgerentry",
+        sql="""
+            SELECT asset_id AS asset, -coalesce(sum(available_change)
+                FILTER (WHERE order_id IS NOT NULL), 0) AS taken,
+              coalesce(sum(available_change) FILTER (WHERE order_id IS NULL), 0) AS received
+            FROM balances_ledgerentry WHERE kind = 'fee' GROUP BY asset_id
+            HAVING sum(available_change) <> 0""",
     ),
 )

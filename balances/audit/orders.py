@@ -146,6 +146,21 @@ ORDER_CHECKS = (
               OR canceling AND fired_at IS NULL""",
     ),
     Check(
+        name="market_states",
+        says="A market is in the state that was ordered last and has been applied, or is halted.",
+        looks_at="orders_market",
+        sql="""
+            SELECT m.symbol AS market, m.state, m.ordered_state, m.state_change_id,
+              c.id AS last_change, c.state AS changed_to
+            FROM orders_market m LEFT JOIN LATERAL (
+              SELECT id, state FROM orders_marketchange
+              WHERE market_id = m.symbol AND applied_at IS NOT NULL ORDER BY id DESC LIMIT 1
+            ) c ON true
+            WHERE m.state_change_id <> coalesce(c.id, 0)
+              OR m.ordered_state <> coalesce(c.state, 'open')
+              OR m.state NOT IN (m.ordered_state, 'halted')""",
+    ),
+    Check(
         name="crossed_book",
         says="No live buy order reaches a live sell order.",
         looks_at="orders_order",

@@ -52,6 +52,7 @@ UNFOLD = {
                     _page("Orders", "receipt_long", "orders", "order"),
                     _page("Trades", "swap_horiz", "balances", "trade"),
                     _page("Markets", "storefront", "orders", "market"),
+                    _page("Changes of markets", "rule", "orders", "marketchange"),
                     _page("Assets", "toll", "orders", "asset"),
                 ],
             },
@@ -60,6 +61,7 @@ UNFOLD = {
                 "separator": True,
                 "items": [
                     _page("Users", "person", "exchange", "user"),
+                    _page("Fee tiers", "percent", "exchange", "feetier"),
                     _page("API keys", "key", "exchange", "apikey"),
                     _page("Transfers", "price_check", "balances", "transfer"),
                     _page("Balances", "account_balance_wallet", "balances", "balance"),

@@ -12,6 +12,8 @@ How it works:
   the live ones (`levels.py`).
 - An order trades with the best price first, at one price with the oldest order, always at the
   maker's price. What is left of it rests, or is canceled after `MAX_FILLS` trades at once.
+- A market may be in a state in which it takes no orders, or only those that do not trade when they
+  come (`change_market`): an order that it does not take is canceled. Cancels are always taken.
 - `position` moves with every event. Results are chained: each names the offset of the one before.
 - Recovery: `Engine(checkpoint)`, `add_market` for each market, `restore` for each live order in
   time order, then `apply` every event after the checkpoint. Results come out as the first time.
@@ -32,6 +34,7 @@ from matching.engine.messages import (
     Command,
     Execution,
     Fill,
+    MarketState,
     PlaceOrder,
     RestingOrder,
     Side,
@@ -51,6 +54,7 @@ __all__ = [
     "Engine",
     "Execution",
     "Fill",
+    "MarketState",
     "OrderBook",
     "PlaceOrder",
     "RestingOrder",

@@ -122,6 +122,11 @@ class OrderBook:
         self.last_trade_id = trade_id
         return quantity, tuple(fills)
 
+    def would_trade(self, side: Side, price: int) -> bool:
+        """Return whether an order at this price would trade when it comes."""
+        makers = self._asks if side == BUY else self._bids
+        return self._is_in_reach(makers, side * price)
+
     @staticmethod
     def _is_in_reach(makers: BookSide, reach: int) -> bool:
         best = makers.best_key()

@@ -13,10 +13,13 @@ from typing import Final
 from matching.engine.book import MAX_FILLS, OrderBook
 from matching.engine.errors import DuplicateOrder, UnknownMarket
 from matching.engine.messages import (
+    BUY,
     NO_OFFSET,
+    SELL,
     CancelOrder,
     Command,
     Execution,
+    MarketState,
     PlaceOrder,
     Side,
     Status,
@@ -36,13 +39,16 @@ class Engine:
     every engine that reads the log, or their results would differ.
     """
 
-    __slots__ = ("_books", "_max_fills", "_seen", "_seen_order", "position")
+    __slots__ = ("_books", "_max_fills", "_open", "_seen", "_seen_order", "_states", "position")
 
     def __init__(self, position: int = NO_OFFSET, max_fills: int = MAX_FILLS) -> None:
         assert position >= NO_OFFSET, position
         self.position = position
         self._max_fills = max_fills
         self._books: dict[str, OrderBook] = {}
+        # The books of open markets again: so an order on one of them need not ask for the state.
+        self._open: dict[str, OrderBook] = {}
+        self._states: dict[str, tuple[int, MarketState]] = {}
         self._seen: dict[int, int] = {}
         # The ids of `_seen` by offset: a dict that loses its first keys is slow to iterate.
         self._seen_order: deque[int] = deque()
@@ -52,8 +58,17 @@ class Engine:
         """Return the symbols, sorted."""
         return tuple(sorted(self._books))
 
-    def add_market(self, symbol: str, last_trade_id: int = 0) -> None:
+    def add_market(
+        self,
+        symbol: str,
+        last_trade_id: int = 0,
+        *,
+        state: MarketState = "open",
+        change_id: int = 0,
+    ) -> None:
         """Open an empty book whose next trade is `last_trade_id + 1`.
+
+        `state`: that of the change `change_id`, the last one of the market; 0: there was none.
 
         Raises:
             ValueError: the market is already here.
@@ -61,6 +76,39 @@ class Engine:
         if symbol in self._books:
             raise ValueError(f"market {symbol} is already in the engine")
         self._books[symbol] = OrderBook(last_trade_id, self._max_fills)
+        self._set_state(symbol, change_id, state)
+
+    def state_of(self, market: str) -> MarketState:
+        """Return the state of a market that the engine holds."""
+        return self._states[market][1]
+
+    def change_of(self, market: str) -> int:
+        """Return the last change of a market that the engine holds, 0 before any."""
+        return self._states[market][0]
+
+    def change_market(self, offset: int, market: str, change_id: int, state: MarketState) -> bool:
+        """Put a market into another state, for all events after this one; return whether it is.
+
+        Nothing but the position changes when a change with this number or a higher one has been
+        here before: changes count in the order of their numbers.
+
+        Raises:
+            ValueError: `offset` is not beyond `position`.
+            UnknownMarket: the engine does not hold the market.
+        """
+        self.book(market)
+        self.skip(offset)
+        if change_id <= self._states[market][0]:
+            return False
+        self._set_state(market, change_id, state)
+        return True
+
+    def _set_state(self, market: str, change_id: int, state: MarketState) -> None:
+        self._states[market] = (change_id, state)
+        if state == "open":
+            self._open[market] = self._books[market]
+        else:
+            self._open.pop(market, None)
 
     def book(self, market: str) -> OrderBook:
         """Return the book of a market, to read it.
@@ -102,9 +150,9 @@ class Engine:
             assert type(command) is CancelOrder, command
             return self._cancel(offset, command)
         order_id, user_id, market, side, price, quantity = command
-        book = self._books.get(market)
+        book = self._open.get(market)
         if book is None:
-            raise UnknownMarket(market)
+            return self._place_restricted(offset, command)
         if order_id in self._seen:
             self.position = offset
             return None
@@ -129,6 +177,29 @@ class Engine:
                 fills,
             ),
         )  # fmt: skip
+
+    def _place_restricted(self, offset: int, command: PlaceOrder) -> Execution | None:
+        """Apply a new order on a market that is not open: it rests at once, or is canceled."""
+        order_id, user_id, market, side, price, quantity = command
+        book = self.book(market)
+        if order_id in self._seen or order_id in book:
+            self.position = offset
+            return None
+        assert price > 0, price
+        assert quantity > 0, quantity
+        assert side in (BUY, SELL), side
+        state = self.state_of(market)
+        status: Status = "canceled"
+        reason, canceled = f"market_{state}", quantity
+        if state == "post_only" and not book.would_trade(side, price):
+            book.place(order_id, user_id, side, price, quantity)
+            status, reason, canceled = "open", "", 0
+        self._seen[order_id] = offset
+        self._seen_order.append(order_id)
+        before, self.position = self.position, offset
+        return Execution(
+            market, offset, before, order_id, user_id, side, price, status, reason, canceled, ()
+        )
 
     def _cancel(self, offset: int, command: CancelOrder) -> Execution | None:
         order_id, market = command
@@ -189,15 +260,17 @@ class Engine:
         return len(self._seen)
 
     def state_hash(self) -> str:
-        """Return the SHA-256 (hex) of all books: markets, last trade ids, orders by priority.
+        """Return the SHA-256 (hex) of all books: markets, states, last trades, orders by priority.
 
         Equal books give equal hashes however they were reached, by replay or by restore. So the
-        position and the ids seen are left out: compare `position` itself.
+        position, the ids seen and the numbers of changes are left out: compare `position` itself.
         """
         digest = sha256()
         for symbol in self.markets:
             book = self._books[symbol]
             digest.update(f"{symbol!r} {book.last_trade_id} {len(book)}\n".encode())
+            if symbol not in self._open:
+                digest.update(f"{self.state_of(symbol)}\n".encode())
             for order in book.orders():
                 digest.update((" ".join(map(str, order)) + "\n").encode())
         return digest.hexdigest()
@@ -205,5 +278,8 @@ class Engine:
     def validate(self) -> None:
         """Check every book; raise `AssertionError` where one contradicts itself."""
         assert list(self._seen) == list(self._seen_order), "seen orders out of order"
+        is_open = {market for market, (_, state) in self._states.items() if state == "open"}
+        assert self._states.keys() == self._books.keys(), "markets without a state"
+        assert self._open == {market: self._books[market] for market in is_open}, "open markets"
         for book in self._books.values():
             book.validate()

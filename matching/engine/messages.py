@@ -18,6 +18,10 @@ SELL: Final = -1
 NO_OFFSET: Final = -1
 """`previous_offset` of the first event of a log: nothing came before it."""
 
+MarketState: TypeAlias = Literal["open", "post_only", "cancel_only", "halted"]
+"""What a market takes: every order; those that do not trade when they come; cancels only, in the
+last two."""
+
 Status: TypeAlias = Literal["open", "partially_filled", "filled", "canceled", "rejected"]
 """State of an order after an event. The engine itself never answers `rejected`: see `refuse`."""
 

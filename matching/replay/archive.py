@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, cast
 
 from exchange.money import format_amount, to_units
-from matching.engine import BUY, SELL, Engine
+from matching.engine import BUY, SELL, Engine, MarketState
 from matching.recovery import Recovered, Scale, markets_on, open_market
 from matching.replay.beginning import CannotReplayError, LogBeginning
+from orders.models import STATES
 
 KIND = "exchange-checkpoint"
 VERSION = 1
@@ -103,6 +104,7 @@ class ArchiveWriter:
                     [
                         symbol, engine.book(symbol).last_trade_id,
                         format_amount(scale.tick), format_amount(scale.lot),
+                        engine.state_of(symbol), engine.change_of(symbol),
                     ]
                     for symbol, scale in sorted(state.scales.items())
                 ],
@@ -175,8 +177,10 @@ def _read(lines: Iterator[Any]) -> Archive:
 
 def _partition(line: dict[str, Any], epoch: int) -> Recovered:
     engine, scales = Engine(line["offset"]), {}
-    for symbol, last_trade_id, tick, lot in line["markets"]:
-        engine.add_market(symbol, last_trade_id)
+    for symbol, last_trade_id, tick, lot, *state in line["markets"]:
+        name, change_id = state or ("open", 0)  # an archive of before says nothing of states
+        assert name in STATES, "no state of a market"
+        engine.add_market(symbol, last_trade_id, state=cast(MarketState, name), change_id=change_id)
         scales[symbol] = Scale(Decimal(tick), Decimal(lot))
     return Recovered(line["partition"], engine, scales, epoch)
 

@@ -8,21 +8,24 @@ taken. A trade belongs to the epoch of its taker.
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from django.db import connection
 
 from balances.models import LogEpoch
 from exchange.records import NO_OFFSET
-from matching.engine import CrossedBook, DuplicateOrder, Engine
+from matching.engine import CrossedBook, DuplicateOrder, Engine, MarketState
 from matching.recovery import (
     LiveOrder,
     Recovered,
     Scale,
+    StateChange,
     markets_on,
     open_market,
     restore_order,
 )
 from matching.replay.tally import Tally
+from orders.models import MarketChange
 
 FETCH = 5_000
 
@@ -64,8 +67,12 @@ def state_at_beginning(partition: int, log: LogBeginning, tally: Tally) -> Recov
     scales: dict[str, Scale] = {}
     markets = markets_on(partition)
     last_trade_ids = _last_trade_ids([market.symbol for market in markets], log.first_epoch)
+    states = _states_before(log.first_epoch)
     for market in markets:
-        open_market(engine, scales, market, last_trade_id=last_trade_ids.get(market.symbol, 0))
+        open_market(
+            engine, scales, market, last_trade_id=last_trade_ids.get(market.symbol, 0),
+            state=states.get(market.symbol, (0, "open")),
+        )  # fmt: skip
     rows = _live_before(list(scales), log.first_epoch)
     tally.looked_at += restore_orders(engine, scales, rows, note)
     return Recovered(partition, engine, scales, log.first_epoch)
@@ -89,6 +96,15 @@ def restore_orders(
         except (CrossedBook, DuplicateOrder, ValueError, AssertionError) as error:
             note(row, f"{type(error).__name__}: {error}")
     return count
+
+
+def _states_before(epoch: int) -> dict[str, StateChange]:
+    """Return the last change of each market that was settled before `epoch` began."""
+    changes = MarketChange.objects.filter(epoch__lt=epoch).order_by("pk")
+    return {
+        market: (pk, cast(MarketState, state))
+        for market, pk, state in changes.values_list("market_id", "pk", "state")
+    }
 
 
 def _last_trade_ids(markets: Sequence[str], epoch: int) -> dict[str, int]:

@@ -28,6 +28,9 @@ def compare_books(
     for market in settled.markets:
         ours, theirs = replayed.book(market), settled.book(market)
         tally.looked_at += len(theirs)
+        for what, of in (("state", Engine.state_of), ("change of state", Engine.change_of)):
+            if of(replayed, market) != of(settled, market):
+                tally.add(market, None, what, of(replayed, market), of(settled, market))
         if book_hash(ours) == book_hash(theirs):
             continue
         if ours.last_trade_id != theirs.last_trade_id:

@@ -27,6 +27,7 @@ from matching.recovery import (
     live_orders,
     markets_on,
     open_market,
+    settled_state,
     snapshot,
 )
 from matching.replay.archive import Archive, ArchiveWriter
@@ -262,6 +263,9 @@ def _settled_state(checkpoint: Checkpoint, tallies: Tallies) -> Recovered:
     engine = Engine(checkpoint.offset)
     scales: dict[str, Scale] = {}
     for market in markets_on(checkpoint.partition):
-        open_market(engine, scales, market, last_trade_id=last_trade_id(market))
+        open_market(
+            engine, scales, market, last_trade_id=last_trade_id(market),
+            state=settled_state(market),
+        )  # fmt: skip
     restore_orders(engine, scales, live_orders(list(scales)), note)
     return Recovered(checkpoint.partition, engine, scales, checkpoint.epoch_id)

@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from django.db import connection
 
+from balances.fees import charge
+from balances.selectors import fee_terms_of
 from balances.settlement import TradeRow, plan
 from exchange.arrays import columns
 from exchange.money import format_amount
@@ -88,8 +90,14 @@ FIELDS = TradeRow._fields[2:]
 
 
 def compare_trades(executions: Sequence[Execution], tally: Tally) -> None:
-    """Compare the trades of `executions` with those that are settled under their numbers."""
-    made = {(row.market, row.trade_id): row for row in plan(executions).trades}
+    """Compare the trades of `executions` with those that are settled under their numbers.
+
+    The fees are those of the rates that the orders were accepted with: of an order whose record is
+    in this log, they have been compared with the record.
+    """
+    planned = plan(executions)
+    charge(planned, fee_terms_of(planned.orders))
+    made = {(row.market, row.trade_id): row for row in planned.trades}
     if not made:
         return
     tally.looked_at += len(made)
@@ -121,7 +129,7 @@ def compare_last_trades(last_trade_ids: dict[str, int], tally: Tally) -> None:
 
 _COLUMNS = (
     "t.market_id, t.trade_id, t.price, t.quantity, t.taker_side, t.buy_order_id, t.sell_order_id,"
-    " t.buyer_id, t.seller_id"
+    " t.buyer_id, t.seller_id, t.buyer_fee, t.seller_fee"
 )
 
 

@@ -18,7 +18,7 @@ from balances.models import Balance, LedgerEntry, LogEpoch
 from balances.selectors import get_balances
 from balances.tasks import care_for_cache
 from exchange.kafka import TOPICS, Log, read_topic
-from exchange.models import User
+from exchange.models import FEE_ACCOUNT_ID, User
 from orders.models import Asset, Market
 from orders.seeding import ASSETS, FUNDS, MARKETS
 from tests.api import Stores
@@ -114,7 +114,7 @@ def test_reset_says_what_it_is_about_to_delete(
     said = run("reset")
     assert settings.DATABASES["default"]["NAME"] in said
     assert settings.KAFKA_BOOTSTRAP_SERVERS[0] in said
-    assert User.objects.count() == 0
+    assert list(User.objects.values_list("pk", flat=True)) == [FEE_ACCOUNT_ID]
 
 
 @pytest.fixture
@@ -131,13 +131,14 @@ def used_world(exchange_world: World) -> World:
 def test_reset_leaves_nothing_anywhere(used_world: World) -> None:
     assert Stores.look().cached
     run("reset", "--yes")
-    kept = {"balances_cachetrust"}
+    kept = {"balances_cachetrust", "exchange_user"}
     rows = {
         model._meta.db_table: model._base_manager.count()
         for name in ("orders", "balances", "exchange", "admin", "sessions")
         for model in apps.get_app_config(name).get_models()
     }
     assert {table for table, count in rows.items() if count} == kept
+    assert list(User.objects.values_list("pk", flat=True)) == [FEE_ACCOUNT_ID]
     assert list(get_redis_connection("default").scan_iter("balance:[0-9]*")) == []
     assert [read_topic(topic) for topic in TOPICS] == [[], [], []]
 

@@ -28,7 +28,8 @@ def test_markets_are_listed_with_their_rules(api: ApiClient) -> None:
     assert [market["symbol"] for market in listed] == sorted(MARKETS)
     assert listed[1] == {
         "symbol": "ADA-USDT", "base": "ADA", "quote": "USDT", "tick_size": "0.0001",
-        "lot_size": "0.01", "state": "open", "state_reason": "",
+        "lot_size": "0.01", "min_quantity": None, "max_quantity": None, "min_notional": None,
+        "maker_fee_rate": "0", "taker_fee_rate": "0", "state": "open", "state_reason": "",
     }  # fmt: skip
 
 

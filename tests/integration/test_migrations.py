@@ -36,6 +36,9 @@ INSERT INTO orders_order (id, user_id, market_id, side, order_type, time_in_forc
   (2, 1, 'ADA-USDT', 'buy', 'limit', 'gtc', 1, 1, 0, 0, 'canceled', '', '', 1, 1, '2026-01-02', '2026-02-03'),
   (3, 1, 'ADA-USDT', 'buy', 'limit', 'gtc', 1, 1, 0, 0, 'open', '', '', 3, 9, '2026-03-02', NULL),
   (4, 1, 'ADA-USDT', 'buy', 'limit', 'gtc', 1, 1, 0, 0, 'pending', '', '', NULL, NULL, '2026-03-02', NULL);
+INSERT INTO balances_trade (market_id, trade_id, price, quantity, taker_side, buy_order_id,
+    sell_order_id, buyer_id, seller_id, executed_at)
+  VALUES ('ADA-USDT', 1, 1, 1, 'buy', 1, 2, 1, 1, '2026-01-02');
 INSERT INTO balances_ledgerentry (user_id, asset_id, kind, available_change, held_change,
     available_after, held_after, note, actor_id, created_at) VALUES
   (1, 'USDT', 'deposit', 5, 0, 5, 0, '', NULL, now()),
@@ -115,5 +118,10 @@ def test_the_first_version_is_upgraded_with_all_that_it_has_written(scratch: str
     migrate(scratch, "balances", "0004")
     migrate(scratch)
     assert ask(scratch, notes)[0] == (None, "system")
+    rates = "SELECT DISTINCT maker_fee_rate, taker_fee_rate FROM orders_order"
+    assert ask(scratch, rates) == [(0, 0)]
+    assert ask(scratch, "SELECT buyer_fee, seller_fee FROM balances_trade") == [(0, 0)]
+    account = "SELECT is_active, is_staff, is_superuser FROM exchange_user WHERE id = 0"
+    assert ask(scratch, account) == [(False, False, False)]
     unchecked = "SELECT conname FROM pg_constraint WHERE NOT convalidated"
     assert ask(scratch, unchecked) == []

@@ -5,7 +5,8 @@ is a row in one list; every question is answered by scanning and sorting that li
 
 The rules: the best price first, then the oldest; a trade at the maker's price; the remainder of a
 limit order rests; after `max_fills` trades an order that could trade on is canceled; trade numbers are
-dense per market; an order id counts once; canceling what is not in the book does nothing; a result names the offset of the result before it.
+dense per market; a market that is halted or cancel-only cancels every new order, one that is
+post-only those that would trade; of a market's changes the highest number so far counts; an order id counts once; canceling what is not in the book does nothing; a result names the offset of the result before it.
 """
 
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,8 @@ class NaiveExchange:
     rows: list[Row] = field(default_factory=list)
     known_ids: set[int] = field(default_factory=set)
     arrivals: int = 0
+    states: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Per market the highest change so far, and its state; open before any."""
     events: list[int] = field(default_factory=list)
     """The offsets of all events, in order."""
 
@@ -86,6 +89,11 @@ class NaiveExchange:
         self.arrivals += 1
         taker = Row(self.arrivals, market, order_id, user_id, side, price, quantity)
         trades: list[NaiveTrade] = []
+        state = self.states.get(market, (0, "open"))[1]
+        if state in ("halted", "cancel_only") or (state == "post_only" and self.makers_for(taker)):
+            return self.result(
+                offset, taker, "canceled", canceled_quantity=quantity, reason=f"market_{state}"
+            )
         while taker.remaining > 0:
             makers = self.makers_for(taker)
             if not makers:
@@ -119,6 +127,14 @@ class NaiveExchange:
         else:
             status = "open"
         return self.result(offset, taker, status, trades=tuple(trades))
+
+    def change_market(self, offset: int, *, market: str, change_id: int, state: str) -> bool:
+        """Put a market into a state, unless a change with this number or a higher one was here."""
+        self.events.append(offset)
+        if change_id <= self.states.get(market, (0, "open"))[0]:
+            return False
+        self.states[market] = (change_id, state)
+        return True
 
     def cancel(self, offset: int, *, market: str, order_id: int) -> NaiveResult | None:
         """Take the order out, if this market has it."""

@@ -5,12 +5,22 @@ Deterministic: hypothesis is derandomized and the long flow has a fixed seed.
 
 import random
 from dataclasses import dataclass
+from typing import cast
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matching.engine import BUY, MAX_FILLS, SELL, CancelOrder, Engine, Execution, PlaceOrder
+from matching.engine import (
+    BUY,
+    MAX_FILLS,
+    SELL,
+    CancelOrder,
+    Engine,
+    Execution,
+    MarketState,
+    PlaceOrder,
+)
 from tests.reference.naive import NaiveExchange, NaiveResult, NaiveTrade, SideName
 
 MARKETS = ("BTC-USDT", "BTC-EUR")
@@ -128,7 +138,13 @@ def rebuilt_from(naive: NaiveExchange, position: int) -> Engine:
     """Return an engine as recovery builds it from the database at a checkpoint."""
     engine = Engine(position, naive.max_fills)
     for market in MARKETS:
-        engine.add_market(market, naive.last_trade_ids[market])
+        change_id, state = naive.states.get(market, (0, "open"))
+        engine.add_market(
+            market,
+            naive.last_trade_ids[market],
+            state=cast(MarketState, state),
+            change_id=change_id,
+        )
     for row in naive.by_arrival():
         engine.restore(
             row.market, row.order_id, row.user_id, SIDES[row.side], row.price, row.remaining

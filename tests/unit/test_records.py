@@ -8,7 +8,9 @@ import pytest
 
 from exchange.records import (
     CancelOrder,
+    ChangeMarket,
     Execution,
+    MarketChanged,
     NewOrder,
     RecordError,
     Trade,
@@ -24,6 +26,12 @@ NEW = NewOrder(
 CANCEL = CancelOrder(
     order_id=1, user_id=2, market="ADA-USDT", created_at="2026-01-01T00:00:00+00:00"
 )
+CHANGE = ChangeMarket(
+    change_id=3, market="ADA-USDT", state="cancel_only", created_at="2026-01-01T00:00:00+00:00"
+)
+CHANGED = MarketChanged(
+    market="ADA-USDT", epoch=1, offset=5, previous_offset=4, change_id=3, state="halted"
+)
 TRADE = Trade(
     trade_id=1, buy_order_id=1, sell_order_id=3, maker_user_id=2, taker_side="sell", price="1.9",
     quantity="4",
@@ -37,7 +45,9 @@ Decode = Callable[[bytes], Any]
 RECORDS = [
     pytest.param(NEW, decode_order_event, id="new"),
     pytest.param(CANCEL, decode_order_event, id="cancel"),
+    pytest.param(CHANGE, decode_order_event, id="change"),
     pytest.param(EXECUTION, decode_trade_event, id="execution"),
+    pytest.param(CHANGED, decode_trade_event, id="changed"),
 ]
 
 
@@ -82,6 +92,7 @@ def test_an_unknown_field_inside_a_trade_is_refused() -> None:
 @pytest.mark.parametrize(("record", "decode"), RECORDS)
 def test_every_missing_field_without_a_default_is_refused(record: Any, decode: Decode) -> None:
     optional = {"v", "request_id", "reason", "canceled_quantity", "trades"}
+    optional |= {"maker_fee_rate", "taker_fee_rate"}
     fields = fields_of(record)
     if decode is decode_trade_event:
         optional.add("type")  # nothing else is on that topic, so msgspec does not ask for it

@@ -179,7 +179,7 @@ def test_a_trade_row_says_who_bought_and_who_sold() -> None:
     assert row._asdict() == {
         "market": "ADA-USDT", "trade_id": 1, "price": Decimal("1.9"), "quantity": Decimal(4),
         "taker_side": "sell", "buy_order_id": BUY, "sell_order_id": SELL, "buyer_id": BUYER,
-        "seller_id": SELLER,
+        "seller_id": SELLER, "buyer_fee": Decimal(0), "seller_fee": Decimal(0),
     }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 
 from balances import cache
 from balances.models import Checkpoint, LogEpoch, MarketHalt, PastHalt
+from exchange.fee_account import make_fee_account
 from exchange.kafka import Log
 
 KEPT = {"balances_cachetrust", "django_content_type", "auth_permission", "django_migrations"}
@@ -60,3 +61,4 @@ def _truncate() -> None:
         for model in (Checkpoint, MarketHalt, PastHalt, LogEpoch):
             model.objects.all().delete()
         cursor.execute(f"TRUNCATE {names} RESTART IDENTITY")
+        make_fee_account()

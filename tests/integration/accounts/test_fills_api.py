@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from balances.models import LedgerEntry, Trade
 from balances.services import deposit
-from orders.models import Order
+from orders.models import Market, Order
 from tests.api import ApiClient, refusal
 from tests.support import World
 
@@ -43,7 +43,7 @@ def test_a_fill_says_all_of_ones_own_side_and_nothing_of_the_other(
     assert first == {
         "market": "ADA-USDT", "trade_id": 1, "order_id": mine.earliest("pk").pk, "side": "buy",
         "role": "taker", "price": "1.5", "quantity": "1", "quote_quantity": "1.5",
-        "executed_at": trade.executed_at.isoformat().replace("+00:00", "Z"),
+        "fee": "0", "fee_asset": "ADA", "executed_at": trade.executed_at.isoformat().replace("+00:00", "Z"),
     }  # fmt: skip
     assert (newest["market"], newest["side"], newest["role"]) == ("BTC-USDT", "sell", "taker")
     assert (newest["price"], newest["quote_quantity"]) == ("100", "1")
@@ -167,3 +167,21 @@ def test_every_trade_has_two_fills(traded: World, api: ApiClient) -> None:
     )
     assert quantity == 2 * sum(trade.quantity for trade in Trade.objects.all())
     assert LedgerEntry.objects.filter(kind="trade").count() == 4 * Trade.objects.count()
+
+
+def test_a_fill_says_its_own_fee_and_not_that_of_the_other(
+    exchange_world: World, api: ApiClient
+) -> None:
+    Market.objects.update(maker_fee_rate="0.001", taker_fee_rate="0.002")
+    sell = exchange_world.place(2, "sell", 3, "1.5")
+    exchange_world.place(1, "buy", 3, "1.9")
+    exchange_world.pump()
+
+    (bought,) = fills(api, "/fills?user_id=1")
+    assert (bought["role"], bought["fee"], bought["fee_asset"]) == ("taker", "0.006", "ADA")
+    (sold,) = fills(api, f"/orders/{sell.pk}/fills")
+    assert (sold["role"], sold["fee"], sold["fee_asset"]) == ("maker", "0.0045", "USDT")
+    order = api.get(f"/orders/{sell.pk}").json()
+    assert (order["maker_fee_rate"], order["taker_fee_rate"]) == ("0.001", "0.002")
+    public = api.get("/markets/ADA-USDT/trades").json()["results"]
+    assert not {"fee", "buyer_fee", "seller_fee"} & public[0].keys()

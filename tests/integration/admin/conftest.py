@@ -10,8 +10,9 @@ from django.utils import timezone
 from balances.models import CacheTrust, LogEpoch, MarketHalt, PastHalt
 from balances.transfers import request_transfer
 from exchange.access.keys import create_api_key
-from exchange.models import User
+from exchange.models import FeeTier, User
 from orders import dead_man
+from orders.market_states import change_state
 from orders.models import Market
 from tests.support import World
 
@@ -22,8 +23,10 @@ def operator(exchange_world: World) -> Client:
     user = User.objects.create_superuser("operator")
     exchange_world.place(1, "buy", 10, "1.9")
     exchange_world.place(2, "sell", 4, "1.9", client_order_id="mine-1")
+    change_state(market="SOL-USDT", state="open", reason="a beginning", actor_id=user.pk)
     exchange_world.pump()
     Group.objects.create(name="readers")
+    FeeTier.objects.create(name="market makers", maker_rate="0.0001", taker_rate="0.001")
     create_api_key(owner_id=1, name="bot", scopes=["read"])
     CacheTrust.objects.get_or_create(pk=1)
     market, epoch = Market.objects.get(pk="BTC-USDT"), LogEpoch.objects.get()

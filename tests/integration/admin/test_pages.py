@@ -27,8 +27,9 @@ from balances.transfers import request_transfer
 from exchange.admin_base import BoundedPaginator
 from exchange.admin_columns import admin_url
 from exchange.kafka import partition_for
-from exchange.models import ApiKey, User
-from orders.models import Asset, DeadManSwitch, Market, Order
+from exchange.models import FEE_ACCOUNT_ID, ApiKey, FeeTier, User
+from orders import outbox
+from orders.models import Asset, DeadManSwitch, Market, MarketChange, Order
 from tests.integration.admin.support import text_of
 from tests.support import World
 
@@ -37,6 +38,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 OURS = [
     Asset,
     Market,
+    MarketChange,
     Order,
     Balance,
     LedgerEntry,
@@ -49,10 +51,10 @@ OURS = [
     DeadManSwitch,
 ]
 READ_ONLY = [
-    Transfer, Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
+    Transfer, Order, MarketChange, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
     DeadManSwitch,
 ]  # fmt: skip
-REGISTERED = [*OURS, CacheTrust, User, Group, ApiKey]
+REGISTERED = [*OURS, CacheTrust, User, FeeTier, Group, ApiKey]
 
 
 def test_every_model_has_its_page() -> None:
@@ -169,19 +171,26 @@ def test_count_of_a_long_list_stops(operator: Client, monkeypatch: pytest.Monkey
     assert "or more: narrow them" in page
 
 
-def test_market_keeps_its_sizes(operator: Client) -> None:
+def test_market_keeps_its_sizes(operator: Client, exchange_world: World) -> None:
     page = admin_url(Market, "change", "ADA-USDT")
     sent = {
         "symbol": "X-USDT",
         "base": "SOL",
         "tick_size": "5",
         "lot_size": "5",
+        "maker_fee_rate": "0",
+        "taker_fee_rate": "0",
         "state": "halted",
         "state_reason": "maintenance",
     }
 
     assert operator.post(page, sent).status_code == 302
 
+    assert Market.objects.get(pk="ADA-USDT").state == "open", "the log has to confirm it"
+    outbox.flush()
+    exchange_world.pump()
+    change = MarketChange.objects.latest("pk")
+    assert (change.actor, change.reason) == (User.objects.get(username="operator"), "maintenance")
     market = Market.objects.get(pk="ADA-USDT")
     assert (market.tick_size, market.lot_size) == (Decimal("0.0001"), Decimal("0.01"))
     assert (market.base_id, market.state) == ("ADA", "halted")
@@ -192,7 +201,7 @@ def test_halt_needs_a_reason(operator: Client) -> None:
     sent = {"state": "halted", "state_reason": ""}
     answer = operator.post(admin_url(Market, "change", "ADA-USDT"), sent)
 
-    assert "Say why the market is halted." in text_of(answer)
+    assert "Say why: the reason is shown to everybody." in text_of(answer)
     assert Market.objects.get(pk="ADA-USDT").state == "open"
 
 
@@ -201,7 +210,7 @@ def test_market_that_is_not_settled_stays_halted(operator: Client) -> None:
     Checkpoint.objects.filter(pk=partition_for("ETH")).update(halted_reason="a promise is broken")
 
     for symbol, reason in (("BTC-USDT", "a gap"), ("ETH-USDT", "a promise is broken")):
-        sent = {"state": "open", "state_reason": ""}
+        sent = {"state": "open", "state_reason": "all is well"}
         answer = operator.post(admin_url(Market, "change", symbol), sent)
         assert reason in text_of(answer)
         assert Market.objects.get(pk=symbol).state == "halted"
@@ -215,6 +224,8 @@ def test_market_can_be_made(operator: Client) -> None:
         "state": "open",
         "tick_size": "0.000001",
         "lot_size": "0.01",
+        "maker_fee_rate": "0",
+        "taker_fee_rate": "0.001",
     }
     wrong = operator.post(admin_url(Market, "add"), sent | {"lot_size": "0.00000001"})
     assert "multiple" in text_of(wrong)
@@ -236,3 +247,40 @@ def test_front_page_shows_only_what_one_may_see(clerk: Client) -> None:
 
     assert "orders</p>" not in page
     assert "Checkpoints" not in page
+
+
+def test_a_user_gets_a_fee_tier_and_a_market_its_fees(operator: Client) -> None:
+    tier = FeeTier.objects.get()
+    page = operator.get(admin_url(User, "change", 2))
+    sent = {"username": "user2", "is_active": "on", "fee_tier": tier.pk}
+    for formset in page.context["inline_admin_formsets"]:
+        form = formset.formset.management_form
+        sent |= {form.add_prefix(name): str(form[name].value()) for name in form.fields}
+    assert operator.post(admin_url(User, "change", 2), sent).status_code == 302
+    assert User.objects.get(pk=2).fee_tier == tier
+
+    fees = {"maker_fee_rate": "0.001", "taker_fee_rate": "0.00250001", "state": "open"}
+    assert operator.post(admin_url(Market, "change", "ADA-USDT"), fees).status_code == 302
+    market = Market.objects.get(pk="ADA-USDT")
+    assert (market.maker_fee_rate, market.taker_fee_rate) == (
+        Decimal("0.001"), Decimal("0.00250001"),
+    )  # fmt: skip
+    wrong = operator.post(admin_url(Market, "change", "ADA-USDT"), fees | {"maker_fee_rate": "1"})
+    assert wrong.status_code == 200
+    assert "market_fee_rates_are_shares" in text_of(wrong)
+
+
+def test_who_may_not_change_tiers_does_not_give_them(clerk: Client) -> None:
+    tier = FeeTier.objects.create(name="best", maker_rate=0, taker_rate=0)
+    sent = {"username": "user2", "is_active": "on", "fee_tier": tier.pk}
+    assert clerk.post(admin_url(User, "change", 2), sent).status_code == 302
+    assert User.objects.get(pk=2).fee_tier is None
+
+
+def test_the_fee_account_is_not_changed_but_its_money_is_withdrawn(operator: Client) -> None:
+    page = admin_url(User, "change", FEE_ACCOUNT_ID)
+    shown = text_of(operator.get(page))
+    assert 'name="_save"' not in shown
+    assert "withdraw" in shown
+    assert operator.post(page, {"username": "fees", "is_active": "on"}).status_code == 403
+    assert not User.objects.get(pk=FEE_ACCOUNT_ID).is_active

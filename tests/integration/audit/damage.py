@@ -18,17 +18,26 @@ from balances.audit import CHECKS, Outcome, parameters, run_check
 from balances.audit.runner import partitions_of_assets
 from exchange.kafka import Log
 from exchange.models import User
+from orders.models import Market
 from tests.integration.pipeline.test_recovery import begin_anew, random_flow
 from tests.support import World
+
+MARKET_WITH_FEES = "BTC-USDT"
 
 
 @pytest.fixture(scope="module")
 def books(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[World]:
-    """Orders in every state on three markets, over two logs; 1 and 2 are the users."""
+    """Orders in every state on three markets, over two logs; 1 and 2 are the users.
+
+    On one of the markets there are fees.
+    """
     with django_db_blocker.unblock(), override_settings(KAFKA_TOPIC_PREFIX="audit-"), Log() as log:
         log.recreate_topics()
         world = World()
         world.seed()
+        Market.objects.filter(pk=MARKET_WITH_FEES).update(
+            maker_fee_rate="0.001", taker_fee_rate="0.0025"
+        )
         random_flow(world, seed=3, count=60)
         world.pump()
         begin_anew(world)

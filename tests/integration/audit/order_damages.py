@@ -240,6 +240,25 @@ ORDER_DAMAGES = [
         {"order_places": ()},
     ),
     Damage(
+        "a market is in a state that nobody has ordered",
+        ("UPDATE orders_market SET ordered_state = 'halted' WHERE symbol = 'ADA-USDT'",),
+        {"market_states": ("ADA-USDT", "open", "halted")},
+    ),
+    Damage(
+        "an ordered state is not that of the market",
+        (
+            "INSERT INTO orders_marketchange (market_id, state, reason, requested_at, epoch,"
+            " \"offset\", applied_at) SELECT 'BTC-USDT', 'post_only', 'test', now(),"
+            " max(number), 1, now() FROM balances_logepoch",
+        ),
+        {"market_states": ("BTC-USDT",)},
+    ),
+    Damage(
+        "a market takes orders that it is not to take",
+        ("UPDATE orders_market SET state = 'post_only' WHERE symbol = 'ADA-USDT'",),
+        {"market_states": ("ADA-USDT", "post_only", "open")},
+    ),
+    Damage(
         "a market is halted",
         (
             'INSERT INTO balances_markethalt (market_id, epoch_id, "offset", reason, halted_at)'

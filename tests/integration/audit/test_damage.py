@@ -5,12 +5,15 @@ import pytest
 from balances.audit import CHECKS
 from tests.integration.audit.candle_damages import CANDLE_DAMAGES
 from tests.integration.audit.damage import Books
+from tests.integration.audit.fee_damages import FEE_DAMAGES
 from tests.integration.audit.money_damages import MONEY_DAMAGES
 from tests.integration.audit.order_damages import ORDER_DAMAGES
 from tests.integration.audit.transfer_damages import TRANSFER_DAMAGES
 from tests.integration.audit.words import Damage
 
-DAMAGES = [*MONEY_DAMAGES, *ORDER_DAMAGES, *TRANSFER_DAMAGES, *CANDLE_DAMAGES]
+DAMAGES = [
+    *MONEY_DAMAGES, *ORDER_DAMAGES, *TRANSFER_DAMAGES, *CANDLE_DAMAGES, *FEE_DAMAGES,
+]  # fmt: skip
 
 
 def test_books_that_nobody_has_touched_are_in_order(damaged: Books) -> None:

@@ -28,6 +28,13 @@ class _Any:
 ANY = _Any()
 
 ONE_TRADE = "market_id = 'ADA-USDT' AND trade_id = 3"
+FEE_TRADE = "market_id = 'BTC-USDT' AND trade_id = 1"
+A_FEE = (
+    "id = (SELECT min(id) FROM balances_ledgerentry WHERE kind = 'fee' AND order_id IS NOT NULL)"
+)
+FEE_CREDIT = (
+    "id = (SELECT min(id) FROM balances_ledgerentry WHERE kind = 'fee' AND order_id IS NULL)"
+)
 LAST_TRADE = (
     "market_id = 'ADA-USDT' AND trade_id ="
     " (SELECT max(trade_id) FROM balances_trade WHERE market_id = 'ADA-USDT')"

@@ -16,7 +16,7 @@ from balances.locks import lock_balances
 from exchange.api.errors import ClientError
 from exchange.models import User
 from orders import outbox
-from orders.models import Order
+from orders.models import Market, Order
 from orders.services import place_order, request_cancel
 from tests.support import World, differences
 
@@ -68,11 +68,13 @@ def in_thread(work: Callable[[], tuple[int, int]]) -> tuple[int, int]:
         connections.close_all()
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(("seed", "fee"), [(1, "0"), (2, "0.002")])
 def test_threads_that_place_cancel_and_settle_at_once(
-    exchange_world: World, traders: list[int], seed: int
+    exchange_world: World, traders: list[int], seed: int, fee: str
 ) -> None:
+    """On two markets, with one balance of each user for both."""
     world = exchange_world
+    Market.objects.update(maker_fee_rate=fee, taker_fee_rate=fee)
     world.restart_matching()
     done = threading.Event()
 

@@ -121,7 +121,7 @@ def test_restarts_at_random_moments_change_nothing(exchange_world: World, seed: 
 def replayed_trades(world: World) -> list[tuple[str, int, int]]:
     """Run the bare engine on the whole of `order-events`, duplicates dropped by the engine."""
     from exchange.money import to_units
-    from exchange.records import NewOrder, decode_order_event
+    from exchange.records import ChangeMarket, NewOrder, decode_order_event
     from matching.engine import BUY, SELL, CancelOrder, Engine, PlaceOrder
     from orders.models import Market
 
@@ -130,6 +130,7 @@ def replayed_trades(world: World) -> list[tuple[str, int, int]]:
     found = []
     for record in world.order_events():
         event = decode_order_event(record.value)
+        assert not isinstance(event, ChangeMarket)
         engine = engines.setdefault(record.partition, Engine())
         market = rules[event.market]
         if event.market not in engine.markets:

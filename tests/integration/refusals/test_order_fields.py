@@ -4,11 +4,14 @@ Every test runs between two looks at everything Postgres, Redis and Kafka hold (
 """
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import IntegrityError, transaction
 
 from orders.models import Market
+from orders.services import Wish, require_allowed
 from tests.api import FULL, SHORT, ApiClient, refusal
 from tests.support import World
 
@@ -45,6 +48,49 @@ def test_a_halted_market_takes_no_orders(lasting_world: World, refusing: ApiClie
     Market.objects.filter(pk="ADA-USDT").update(state="open")
     assert refusal(short) == (422, "market_halted", "asset")
     assert refusal(full) == (422, "market_halted", "market")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "code"),
+    [
+        ("4.99", "1.9", "quantity_too_small"),
+        ("5", "1.9", None),
+        ("8", "1.9", None),
+        ("8.01", "1.9", "quantity_too_large"),
+        ("5", "1.2", None),
+        ("5", "1.1999", "notional_too_small"),
+    ],
+)
+def test_a_market_bounds_its_orders(
+    lasting_world: World, refusing: ApiClient, quantity: str, price: str, code: str | None
+) -> None:
+    market = Market.objects.filter(pk="ADA-USDT")
+    market.update(min_quantity=5, max_quantity=8, min_notional=6)
+    try:
+        if code is None:
+            wish = Wish(1, "ADA-USDT", "buy", Decimal(price), Decimal(quantity))
+            assert require_allowed(wish, market.get()).pk == "ADA-USDT"
+        else:
+            response = refusing.order(quantity=quantity, price=price)
+            assert refusal(response) == (422, code, "quantity")
+    finally:
+        market.update(min_quantity=None, max_quantity=None, min_notional=None)
+
+
+@pytest.mark.parametrize(
+    ("rules", "name"),
+    [
+        ({"min_quantity": 0}, "market_min_quantity_positive"),
+        ({"max_quantity": 0}, "market_max_quantity_not_below_min"),
+        ({"min_quantity": 2, "max_quantity": 1}, "market_max_quantity_not_below_min"),
+        ({"min_notional": 0}, "market_min_notional_positive"),
+    ],
+)
+def test_bounds_that_make_no_sense_are_refused_by_the_database(
+    lasting_world: World, rules: dict[str, int], name: str
+) -> None:
+    with pytest.raises(IntegrityError, match=name), transaction.atomic():
+        Market.objects.filter(pk="ADA-USDT").update(**rules)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,22 @@ DAMAGES = [
         {"trades": (ANY, ANY, "sell_order_id", ANY, 999)},
     ),
     Damage(
+        "a trade with another fee",
+        f"UPDATE balances_trade SET buyer_fee = buyer_fee + 1 WHERE id = {NEW_TRADE}",
+        {"trades": (ANY, ANY, "buyer_fee")},
+    ),
+    Damage(
+        "an order with another rate than it was accepted with",
+        f"UPDATE orders_order SET maker_fee_rate = 0.5 WHERE id = {OPEN}",
+        {"records": (ANY, ANY, ANY, "the order that was stored has another maker fee rate")},
+    ),
+    Damage(
+        "a market in a state that the log does not know",
+        "UPDATE orders_market SET ordered_state = 'halted', state_change_id = 7"
+        " WHERE symbol = 'ADA-USDT'",
+        {"books": ("ADA-USDT", None, "state", "open", "halted")},
+    ),
+    Damage(
         "a trade removed",
         f"DELETE FROM balances_trade WHERE id = {NEW_TRADE}",
         {"trades": (ANY, ANY, "missing", ANY, "no such trade")},

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("exchange", "0003_revoked_keys_have_no_secret"),
-        ("orders", "0003_order_unfinished_by_user"),
+        ("orders", "0008_market_states"),
     ]
 
     operations = [

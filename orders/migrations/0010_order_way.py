@@ -22,7 +22,7 @@ ADD_RULE = f"ALTER TABLE orders_order ADD CONSTRAINT order_way_whole CHECK ({RUL
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("orders", "0004_dead_man_switch")]
+    dependencies = [("orders", "0009_dead_man_switch")]
 
     operations = [
         migrations.SeparateDatabaseAndState(
