@@ -8,9 +8,8 @@ answer the same, byte for byte.
 
 from collections import deque
 from hashlib import sha256
-from typing import Final
 
-from matching.engine.book import MAX_FILLS, OrderBook
+from matching.engine.book import FILL_LIMIT, MAX_FILLS, SELF_TRADE, OrderBook
 from matching.engine.errors import DuplicateOrder, UnknownMarket
 from matching.engine.messages import (
     NO_OFFSET,
@@ -18,12 +17,10 @@ from matching.engine.messages import (
     Command,
     Execution,
     PlaceOrder,
+    PlaceWithRules,
     Side,
     Status,
 )
-
-FILL_LIMIT: Final = "fill_limit"
-"""The reason of an order whose remainder was canceled because it had traded `max_fills` times."""
 
 _new = tuple.__new__  # builds a named tuple in half the time of its own constructor
 
@@ -99,6 +96,8 @@ class Engine:
         if offset <= self.position:
             raise ValueError(f"offset {offset} is not beyond position {self.position}")
         if type(command) is not PlaceOrder:
+            if type(command) is PlaceWithRules:
+                return self._place_with_rules(offset, command)
             assert type(command) is CancelOrder, command
             return self._cancel(offset, command)
         order_id, user_id, market, side, price, quantity = command
@@ -126,7 +125,40 @@ class Engine:
             Execution,
             (
                 market, offset, before, order_id, user_id, side, price, status, reason, canceled,
-                fills,
+                fills, (), 0,
+            ),
+        )  # fmt: skip
+
+    def _place_with_rules(self, offset: int, command: PlaceWithRules) -> Execution | None:
+        order_id, user_id, market, side, price = command[:5]
+        book = self._books.get(market)
+        if book is None:
+            raise UnknownMarket(market)
+        if order_id in self._seen:
+            self.position = offset
+            return None
+        try:
+            placed = book.place_with_rules(command)
+        except DuplicateOrder:
+            self.position = offset
+            return None
+        self._seen[order_id] = offset
+        self._seen_order.append(order_id)
+        remaining, fills, self_trades, prevented, reason = placed
+        status: Status = "partially_filled" if fills else "open"
+        canceled = 0
+        if reason:
+            status, canceled = "canceled", remaining
+        elif not remaining and prevented:
+            status, reason = "canceled", SELF_TRADE
+        elif not remaining:
+            status = "filled"
+        before, self.position = self.position, offset
+        return _new(
+            Execution,
+            (
+                market, offset, before, order_id, user_id, side, price, status, reason, canceled,
+                fills, self_trades, prevented,
             ),
         )  # fmt: skip
 
@@ -142,8 +174,11 @@ class Engine:
         _, user_id, side, price, remaining = order
         return _new(
             Execution,
-            (market, offset, before, order_id, user_id, side, price, "canceled", "", remaining, ()),
-        )
+            (
+                market, offset, before, order_id, user_id, side, price, "canceled", "", remaining,
+                (), (), 0,
+            ),
+        )  # fmt: skip
 
     def skip(self, offset: int) -> None:
         """Move past an event that the caller drops: a dead letter, or a duplicate it knows of.
