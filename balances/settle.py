@@ -19,7 +19,7 @@ from balances.halts import halt_market
 from balances.ledger import apply_movements
 from balances.locks import CheckpointRow, lock_checkpoints
 from balances.models import MarketHalt
-from balances.settlement import OrderChange, TradeRow, plan
+from balances.settlement import SELF_TRADE, DecrementRow, OrderChange, TradeRow, plan
 from exchange.arrays import columns
 from exchange.records import Execution, TradeEvent
 
@@ -152,6 +152,8 @@ def _apply(executions: Sequence[Execution]) -> list[CachedBalance]:
     changed = apply_movements(planned.movements) if planned.movements else []
     if planned.trades:
         _insert_trades(planned.trades)
+    if planned.decrements:
+        _insert_decrements(planned.decrements)
     return changed
 
 
@@ -162,6 +164,7 @@ def _update_orders(changes: Sequence[OrderChange]) -> None:
             change.order_id, change.market, change.user_id, change.side, change.event_epoch,
             change.is_new, change.epoch, change.offset, change.filled_quantity,
             change.filled_quote, change.finished_as, change.reason, change.canceled_quantity,
+            change.prevented_quantity,
         )
         for change in changes
     )  # fmt: skip
@@ -175,37 +178,54 @@ def _update_orders(changes: Sequence[OrderChange]) -> None:
             )
 
 
-_UPDATE_ORDERS = """
+_IS_WHOLE = (
+    "o.filled_quantity + d.filled_quantity + o.prevented_quantity + d.prevented_quantity"
+    " = o.quantity"
+)
+"""Nothing is left of the order: filled, or, if any of it was prevented, canceled."""
+
+_UPDATE_ORDERS = f"""
 UPDATE orders_order o SET
   filled_quantity = o.filled_quantity + d.filled_quantity,
   filled_quote = o.filled_quote + d.filled_quote,
+  prevented_quantity = o.prevented_quantity + d.prevented_quantity,
   epoch = coalesce(d.epoch, o.epoch),
   "offset" = coalesce(d."offset", o."offset"),
   status = CASE
     WHEN d.finished_as <> '' THEN d.finished_as
     WHEN o.filled_quantity + d.filled_quantity = o.quantity THEN 'filled'
+    WHEN {_IS_WHOLE} THEN 'canceled'
     WHEN o.filled_quantity + d.filled_quantity > 0 THEN 'partially_filled'
     ELSE 'open' END,
-  reason = CASE WHEN d.finished_as <> '' THEN d.reason ELSE o.reason END,
-  finished_at = CASE
-    WHEN d.finished_as <> '' OR o.filled_quantity + d.filled_quantity = o.quantity
-    THEN now() END,
-  finished_epoch = CASE
-    WHEN d.finished_as <> '' OR o.filled_quantity + d.filled_quantity = o.quantity
-    THEN d.event_epoch END
+  reason = CASE
+    WHEN d.finished_as <> '' THEN d.reason
+    WHEN {_IS_WHOLE} AND o.filled_quantity + d.filled_quantity < o.quantity THEN '{SELF_TRADE}'
+    ELSE o.reason END,
+  finished_at = CASE WHEN d.finished_as <> '' OR {_IS_WHOLE} THEN now() END,
+  finished_epoch = CASE WHEN d.finished_as <> '' OR {_IS_WHOLE} THEN d.event_epoch END
 FROM unnest(
   %s::bigint[], %s::varchar[], %s::bigint[], %s::varchar[], %s::int[],
   %s::bool[], %s::int[], %s::bigint[], %s::numeric[], %s::numeric[],
-  %s::varchar[], %s::varchar[], %s::numeric[]
+  %s::varchar[], %s::varchar[], %s::numeric[], %s::numeric[]
 ) AS d(id, market_id, user_id, side, event_epoch,
        is_new, epoch, "offset", filled_quantity, filled_quote,
-       finished_as, reason, canceled_quantity)
+       finished_as, reason, canceled_quantity, prevented_quantity)
 WHERE o.id = d.id AND o.market_id = d.market_id AND o.user_id = d.user_id AND o.side = d.side
   AND CASE WHEN d.is_new THEN o.status = 'pending'
       ELSE o.status IN ('open', 'partially_filled') END
   AND (d.finished_as = ''
-       OR o.quantity - o.filled_quantity - d.filled_quantity = d.canceled_quantity)
-"""
+       OR o.quantity - o.filled_quantity - d.filled_quantity - o.prevented_quantity
+          - d.prevented_quantity = d.canceled_quantity)
+"""  # noqa: S608 - our own SQL
+
+
+def _insert_decrements(decrements: Sequence[DecrementRow]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO balances_decrement (taker_order_id, maker_order_id, quantity)"
+            " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::numeric[])",
+            columns(decrements),
+        )
 
 
 def _insert_trades(trades: Sequence[TradeRow]) -> None:

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from exchange.arrays import array
-from exchange.records import SideName
+from exchange.records import PreventionName, SideName, TimeInForceName
 from orders.models import Market, Order
 
 
@@ -25,6 +25,9 @@ class OrderFacts(NamedTuple):
     side: SideName
     price: Decimal
     quantity: Decimal
+    time_in_force: TimeInForceName
+    post_only: bool
+    self_trade_prevention: PreventionName
     epoch: int | None
     offset: int | None
 
@@ -35,7 +38,8 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            'SELECT id, user_id, market_id, side, price, quantity, epoch, "offset"'
+            "SELECT id, user_id, market_id, side, price, quantity, time_in_force, post_only,"
+            ' self_trade_prevention, epoch, "offset"'
             " FROM orders_order WHERE id = ANY(%s::bigint[])",
             [array(order_ids)],
         )

@@ -24,6 +24,9 @@ def new_order(
     side: str,
     price: Decimal,
     quantity: Decimal,
+    time_in_force: str,
+    post_only: bool,
+    self_trade_prevention: str,
     client_order_id: str | None,
     request_id: str,
     created_at: datetime,
@@ -35,6 +38,9 @@ def new_order(
         "side": side,
         "price": price,
         "quantity": quantity,
+        "time_in_force": time_in_force,
+        "post_only": post_only,
+        "self_trade_prevention": self_trade_prevention,
         "client_order_id": client_order_id,
         "request_id": request_id,
         "created_at": created_at,
@@ -54,6 +60,7 @@ def insert(orders: Sequence[Order]) -> set[int]:
     rows = [
         (
             order.pk, order.user_id, order.market_id, order.side, order.price, order.quantity,
+            order.time_in_force, order.post_only, order.self_trade_prevention,
             order.client_order_id, order.request_id, order.created_at.isoformat(),
         )
         for order in sorted(orders, key=lambda o: (o.user_id, o.client_order_id or ""))
@@ -74,6 +81,7 @@ def insert_one(order: Order) -> None:
             _INSERT_ONE,
             [
                 order.user_id, order.market_id, order.side, order.price, order.quantity,
+                order.time_in_force, order.post_only, order.self_trade_prevention,
                 order.client_order_id, order.request_id, order.created_at,
             ],
         )  # fmt: skip
@@ -94,13 +102,16 @@ def _next_numbers(count: int) -> list[int]:
         return sorted(row[0] for row in cursor.fetchall())
 
 
-_COLUMNS = "user_id, market_id, side, price, quantity, client_order_id, request_id, created_at"
-_OTHERS = "order_type, time_in_force, filled_quantity, filled_quote, status, reason"
-_THEIRS = "'limit', 'gtc', 0, 0, 'pending', ''"
+_COLUMNS = (
+    "user_id, market_id, side, price, quantity, time_in_force, post_only, self_trade_prevention,"
+    " client_order_id, request_id, created_at"
+)
+_OTHERS = "order_type, filled_quantity, filled_quote, prevented_quantity, status, reason"
+_THEIRS = "'limit', 0, 0, 0, 'pending', ''"
 
 _INSERT_ONE = f"""
 INSERT INTO orders_order ({_COLUMNS}, {_OTHERS})
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, {_THEIRS})
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {_THEIRS})
 RETURNING id
 """  # noqa: S608 - columns of this module
 
@@ -108,7 +119,8 @@ _INSERT_ALL = f"""
 INSERT INTO orders_order (id, {_COLUMNS}, {_OTHERS})
 SELECT *, {_THEIRS}
 FROM unnest(%s::bigint[], %s::bigint[], %s::varchar[], %s::varchar[], %s::numeric[],
-  %s::numeric[], %s::varchar[], %s::varchar[], %s::timestamptz[])
+  %s::numeric[], %s::varchar[], %s::bool[], %s::varchar[], %s::varchar[], %s::varchar[],
+  %s::timestamptz[])
 ON CONFLICT (user_id, client_order_id) WHERE client_order_id IS NOT NULL DO NOTHING
 RETURNING id
 """  # noqa: S608 - as above

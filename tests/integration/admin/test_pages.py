@@ -15,6 +15,7 @@ from balances.models import (
     Balance,
     CacheTrust,
     Checkpoint,
+    Decrement,
     LedgerEntry,
     LogEpoch,
     MarketHalt,
@@ -41,6 +42,7 @@ OURS = [
     Balance,
     LedgerEntry,
     Trade,
+    Decrement,
     Checkpoint,
     LogEpoch,
     MarketHalt,
@@ -48,7 +50,8 @@ OURS = [
     Transfer,
 ]
 READ_ONLY = [
-    Transfer, Order, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
+    Transfer, Order, Balance, LedgerEntry, Trade, Decrement, Checkpoint, LogEpoch, MarketHalt,
+    PastHalt, CacheTrust,
 ]  # fmt: skip
 REGISTERED = [*OURS, CacheTrust, User, Group, ApiKey]
 
