@@ -7,7 +7,7 @@ from django.contrib.auth.models import Group, Permission
 from django.test import Client
 from django.utils import timezone
 
-from balances.models import CacheTrust, Decrement, LogEpoch, MarketHalt, PastHalt
+from balances.models import CacheTrust, LogEpoch, MarketHalt, PastHalt
 from balances.transfers import request_transfer
 from exchange.access.keys import create_api_key
 from exchange.models import User
@@ -19,10 +19,9 @@ from tests.support import World
 def operator(exchange_world: World) -> Client:
     """A superuser's browser, in an exchange where something has happened."""
     user = User.objects.create_superuser("operator")
-    buy = exchange_world.place(1, "buy", 10, "1.9")
-    sell = exchange_world.place(2, "sell", 4, "1.9", client_order_id="mine-1")
+    exchange_world.place(1, "buy", 10, "1.9")
+    exchange_world.place(2, "sell", 4, "1.9", client_order_id="mine-1")
     exchange_world.pump()
-    Decrement.objects.create(taker_order=sell, maker_order=buy, quantity=Decimal(1))
     Group.objects.create(name="readers")
     create_api_key(owner_id=1, name="bot", scopes=["read"])
     CacheTrust.objects.get_or_create(pk=1)
