@@ -16,6 +16,7 @@ from balances.models import (
     Balance,
     CacheTrust,
     Checkpoint,
+    Decrement,
     LedgerEntry,
     LogEpoch,
     MarketHalt,
@@ -205,6 +206,22 @@ class TradeAdmin(ReadOnlyAdmin):
         by_number("trade_id"),
         by_user("buyer_id", "seller_id"),
     )
+
+
+@admin.register(Decrement)
+class DecrementAdmin(ReadOnlyAdmin):
+    """Prevented self-trades by which two orders of one user were reduced."""
+
+    list_display = [
+        "id",
+        link_column("taker_order"),
+        link_column("maker_order"),
+        amount_column("quantity"),
+    ]
+    sortable_by = ["id"]
+    search_fields = ["id"]
+    search_help_text = "Id, order id"
+    search_steps: ClassVar = (by_number("id"), by_number("taker_order_id", "maker_order_id"))
 
 
 @admin.register(Checkpoint)

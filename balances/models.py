@@ -217,6 +217,36 @@ class Trade(models.Model):
         return f"{self.market_id} #{self.trade_id}: {quantity} at {price}"
 
 
+class Decrement(models.Model):
+    """A prevented self-trade that reduced two orders of one user by `quantity` (base).
+
+    When it happened is where the log has the taker: a taker comes once.
+    """
+
+    taker_order = models.ForeignKey(
+        Order, on_delete=models.PROTECT, related_name="decrements_as_taker", db_index=False
+    )
+    maker_order = models.ForeignKey(
+        Order, on_delete=models.PROTECT, related_name="decrements_as_maker"
+    )
+    quantity = AmountField()
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["taker_order", "maker_order"], name="decrement_of_a_pair_unique"
+            ),
+            models.CheckConstraint(condition=Q(quantity__gt=0), name="decrement_positive"),
+            models.CheckConstraint(
+                condition=~Q(taker_order=F("maker_order")), name="decrement_orders_differ"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.taker_order_id} and {self.maker_order_id}: {format_amount(self.quantity)}"
+
+
 class LogEpoch(models.Model):
     """A stretch of the log in which offsets and results count.
 

@@ -22,7 +22,7 @@ from balances.halts import halt_market
 from balances.ledger import ZERO, Movement, apply_movements
 from balances.locks import CheckpointRow, lock_checkpoints
 from balances.models import MarketHalt
-from balances.settlement import OrderChange, TradeRow, plan
+from balances.settlement import SELF_TRADE, DecrementRow, OrderChange, TradeRow, plan
 from exchange.arrays import columns
 from exchange.models import FEE_ACCOUNT_ID
 from exchange.records import Execution, MarketChanged, Skipped, TradeEvent
@@ -183,6 +183,8 @@ def _apply(
     changed = apply_movements(planned.movements) if planned.movements else []
     if planned.trades:
         _insert_trades(planned.trades)
+    if planned.decrements:
+        _insert_decrements(planned.decrements)
     # Last of all: every settlement with fees in these assets waits until this one has committed.
     return changed + _credit_fees(fees) if fees else changed
 
@@ -206,7 +208,7 @@ def _update_orders(
             change.order_id, change.market, change.user_id, change.side, change.event_epoch,
             change.is_new, change.epoch, change.offset, change.filled_quantity,
             change.filled_quote, change.finished_as, change.reason, change.canceled_quantity,
-            matched.get(change.order_id) if change.is_new else None,
+            matched.get(change.order_id) if change.is_new else None, change.prevented_quantity,
         )
         for change in changes
     )  # fmt: skip
@@ -222,12 +224,19 @@ def _update_orders(
     return {row[0]: FeeTerms._make(row[2:]) for row in rows_found if row[0] is not None}
 
 
+_IS_WHOLE = (
+    "o.filled_quantity + d.filled_quantity + o.prevented_quantity + d.prevented_quantity"
+    " = o.quantity"
+)
+"""Nothing is left of the order: filled, or, if any of it was prevented, canceled."""
+
 # The row without a number says how many were changed; the others pay fees, and say their terms.
-_UPDATE_ORDERS = """
+_UPDATE_ORDERS = f"""
 WITH changed AS (
 UPDATE orders_order o SET
   filled_quantity = o.filled_quantity + d.filled_quantity,
   filled_quote = o.filled_quote + d.filled_quote,
+  prevented_quantity = o.prevented_quantity + d.prevented_quantity,
   epoch = coalesce(d.epoch, o.epoch),
   "offset" = coalesce(d."offset", o."offset"),
   matched_at = CASE WHEN d.is_new
@@ -236,27 +245,28 @@ UPDATE orders_order o SET
   status = CASE
     WHEN d.finished_as <> '' THEN d.finished_as
     WHEN o.filled_quantity + d.filled_quantity = o.quantity THEN 'filled'
+    WHEN {_IS_WHOLE} THEN 'canceled'
     WHEN o.filled_quantity + d.filled_quantity > 0 THEN 'partially_filled'
     ELSE 'open' END,
-  reason = CASE WHEN d.finished_as <> '' THEN d.reason ELSE o.reason END,
-  finished_at = CASE
-    WHEN d.finished_as <> '' OR o.filled_quantity + d.filled_quantity = o.quantity
-    THEN now() END,
-  finished_epoch = CASE
-    WHEN d.finished_as <> '' OR o.filled_quantity + d.filled_quantity = o.quantity
-    THEN d.event_epoch END
+  reason = CASE
+    WHEN d.finished_as <> '' THEN d.reason
+    WHEN {_IS_WHOLE} AND o.filled_quantity + d.filled_quantity < o.quantity THEN '{SELF_TRADE}'
+    ELSE o.reason END,
+  finished_at = CASE WHEN d.finished_as <> '' OR {_IS_WHOLE} THEN now() END,
+  finished_epoch = CASE WHEN d.finished_as <> '' OR {_IS_WHOLE} THEN d.event_epoch END
 FROM unnest(
   %s::bigint[], %s::varchar[], %s::bigint[], %s::varchar[], %s::int[],
   %s::bool[], %s::int[], %s::bigint[], %s::numeric[], %s::numeric[],
-  %s::varchar[], %s::varchar[], %s::numeric[], %s::bigint[]
+  %s::varchar[], %s::varchar[], %s::numeric[], %s::bigint[], %s::numeric[]
 ) AS d(id, market_id, user_id, side, event_epoch,
        is_new, epoch, "offset", filled_quantity, filled_quote,
-       finished_as, reason, canceled_quantity, matched_ms)
+       finished_as, reason, canceled_quantity, matched_ms, prevented_quantity)
 WHERE o.id = d.id AND o.market_id = d.market_id AND o.user_id = d.user_id AND o.side = d.side
   AND CASE WHEN d.is_new THEN o.status = 'pending'
       ELSE o.status IN ('open', 'partially_filled') END
   AND (d.finished_as = ''
-       OR o.quantity - o.filled_quantity - d.filled_quantity = d.canceled_quantity)
+       OR o.quantity - o.filled_quantity - d.filled_quantity - o.prevented_quantity
+          - d.prevented_quantity = d.canceled_quantity)
 RETURNING o.id, o.market_id, o.maker_fee_rate, o.taker_fee_rate
 )
 SELECT NULL::bigint, count(*), NULL::numeric, NULL::numeric, NULL::int, NULL::int FROM changed
@@ -265,7 +275,16 @@ SELECT c.id, NULL, c.maker_fee_rate, c.taker_fee_rate, b.decimals, q.decimals
 FROM changed c JOIN orders_market m ON m.symbol = c.market_id
   JOIN orders_asset b ON b.symbol = m.base_id JOIN orders_asset q ON q.symbol = m.quote_id
 WHERE c.maker_fee_rate > 0 OR c.taker_fee_rate > 0
-"""
+"""  # noqa: S608 - our own SQL
+
+
+def _insert_decrements(decrements: Sequence[DecrementRow]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO balances_decrement (taker_order_id, maker_order_id, quantity)"
+            " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::numeric[])",
+            columns(decrements),
+        )
 
 
 def _insert_trades(trades: Sequence[TradeRow]) -> None:

@@ -2,7 +2,8 @@
 
 The rules: a trade happens at the maker's price; the buyer's hold was
 taken at their own limit, so what a better price leaves is released in the same step; what a
-cancel takes out of the book is released exactly. `plan` gives every movement with its reason;
+cancel takes out of the book is released exactly, and so is what a prevented self-trade takes out,
+of the taker and of the maker. `plan` gives every movement with its reason;
 their sum over all users is zero for each asset.
 """
 
@@ -12,7 +13,10 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from balances.ledger import ZERO, Movement
-from exchange.records import Execution, Trade
+from exchange.records import Execution, SelfTrade, Trade
+
+SELF_TRADE = "self_trade"
+"""The reason of an order that a prevented self-trade has canceled, as the engine has it."""
 
 
 class TradeRow(NamedTuple):
@@ -31,6 +35,14 @@ class TradeRow(NamedTuple):
     seller_fee: Decimal = ZERO
 
 
+class DecrementRow(NamedTuple):
+    """A prevented self-trade by which two orders were reduced; columns of `balances_decrement`."""
+
+    taker_order_id: int
+    maker_order_id: int
+    quantity: Decimal
+
+
 @dataclass(slots=True)
 class OrderChange:
     """What a batch does to one order; its market, user and side must agree with the stored order.
@@ -39,6 +51,7 @@ class OrderChange:
     batch, at `epoch` and `offset` (else both None).
     `finished_as`: "canceled" or "rejected", or "" where the fills decide.
     `canceled_quantity`: must equal what the batch leaves unfilled, if it was canceled.
+    `prevented_quantity`: by how much prevented self-trades have reduced it.
     """
 
     order_id: int
@@ -54,6 +67,7 @@ class OrderChange:
     finished_as: str = ""
     reason: str = ""
     canceled_quantity: Decimal = ZERO
+    prevented_quantity: Decimal = ZERO
 
 
 @dataclass(slots=True)
@@ -62,6 +76,7 @@ class SettlementPlan:
 
     movements: list[Movement] = field(default_factory=list)
     trades: list[TradeRow] = field(default_factory=list)
+    decrements: list[DecrementRow] = field(default_factory=list)
     orders: dict[int, OrderChange] = field(default_factory=dict)
 
 
@@ -74,7 +89,6 @@ def plan(executions: Iterable[Execution]) -> SettlementPlan:
 
 
 def _plan_one(result: SettlementPlan, execution: Execution) -> None:
-    base, _, quote = execution.market.partition("-")
     change = _change(result, execution, execution.order_id, execution.user_id, execution.side)
     if execution.event == "new":
         change.is_new = True
@@ -82,15 +96,46 @@ def _plan_one(result: SettlementPlan, execution: Execution) -> None:
     limit = Decimal(execution.price)
     for trade in execution.trades:
         _plan_trade(result, execution, trade, limit)
+    for self_trade in execution.self_trades:
+        _plan_self_trade(result, execution, self_trade)
+    if (prevented := Decimal(execution.prevented_quantity)) > 0:
+        change.prevented_quantity += prevented
+        _release(result, execution, execution.order_id, execution.side, limit, prevented)
     if execution.status in ("canceled", "rejected"):
         quantity = Decimal(execution.canceled_quantity)
         change.finished_as, change.reason = execution.status, execution.reason
         change.canceled_quantity = quantity
-        asset, amount = (quote, limit * quantity) if execution.side == "buy" else (base, quantity)
-        if amount:
-            result.movements.append(
-                Movement(execution.user_id, asset, "release", amount, -amount, execution.order_id)
-            )
+        _release(result, execution, execution.order_id, execution.side, limit, quantity)
+
+
+def _plan_self_trade(result: SettlementPlan, execution: Execution, prevented: SelfTrade) -> None:
+    maker_side = "sell" if execution.side == "buy" else "buy"
+    order_id, quantity = prevented.maker_order_id, Decimal(prevented.quantity)
+    change = _change(result, execution, order_id, execution.user_id, maker_side)
+    if prevented.effect == "canceled":
+        change.finished_as, change.reason = "canceled", SELF_TRADE
+        change.canceled_quantity = quantity
+    else:
+        change.prevented_quantity += quantity
+        result.decrements.append(DecrementRow(execution.order_id, order_id, quantity))
+    _release(result, execution, order_id, maker_side, Decimal(prevented.price), quantity)
+
+
+def _release(
+    result: SettlementPlan,
+    execution: Execution,
+    order_id: int,
+    side: str,
+    limit: Decimal,
+    quantity: Decimal,
+) -> None:
+    """Give back what an order of the execution's user has held for `quantity`."""
+    base, _, quote = execution.market.partition("-")
+    asset, amount = (quote, limit * quantity) if side == "buy" else (base, quantity)
+    if amount:
+        result.movements.append(
+            Movement(execution.user_id, asset, "release", amount, -amount, order_id)
+        )
 
 
 def _plan_trade(result: SettlementPlan, execution: Execution, trade: Trade, limit: Decimal) -> None:

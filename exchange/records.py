@@ -15,6 +15,10 @@ StateName: TypeAlias = Literal["open", "post_only", "cancel_only", "halted"]
 Identifier: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?\Z")]
+TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok"]
+PreventionName: TypeAlias = Literal[
+    "none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel"
+]
 MarketSymbol: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[A-Z0-9]{2,10}-[A-Z0-9]{2,10}\Z")]
 
 NO_OFFSET = -1
@@ -29,6 +33,9 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     """An accepted order, its money already on hold. `price`: quote per base; `quantity`: base.
 
     The fee rates are those that apply to this order: shares of what it receives.
+
+    What a record does not say means what it meant before it could be said: nothing but a limit
+    order that rests and trades with whom it meets.
     """
 
     v: Literal[1] = 1
@@ -37,7 +44,9 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     market: MarketSymbol
     side: SideName
     order_type: Literal["limit"]
-    time_in_force: Literal["gtc"]
+    time_in_force: TimeInForceName
+    post_only: bool = False
+    self_trade_prevention: PreventionName = "none"
     price: DecimalString
     quantity: DecimalString
     created_at: str
@@ -90,6 +99,19 @@ class Trade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     quantity: DecimalString
 
 
+class SelfTrade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A trade that was prevented: what it took out of a resting order of the same user.
+
+    `price` (quote per base) is that order's; `quantity` (base) is to be released. "canceled": all
+    that was left of it; "decremented": it and the taker were both reduced by `quantity`.
+    """
+
+    maker_order_id: Identifier
+    price: DecimalString
+    quantity: DecimalString
+    effect: Literal["canceled", "decremented"]
+
+
 class Execution(
     msgspec.Struct, tag="execution", frozen=True, forbid_unknown_fields=True, kw_only=True
 ):
@@ -100,7 +122,9 @@ class Execution(
     on the same partition (`NO_OFFSET` for the first of a log), `epoch` the life of the log in
     which both count. `status` is the order's after the event; `canceled_quantity` is the base
     quantity taken out of the book by it, whose hold is to be released. `user_id`, `side` and
-    `price` (its limit) are those of the order that the event was about.
+    `price` (its limit) are those of the order that the event was about. `self_trades` are the
+    user's own resting orders that it met; `prevented_quantity` (base, to be released) is by how
+    much it was reduced together with those that were decremented.
     """
 
     v: Literal[1] = 1
@@ -117,6 +141,8 @@ class Execution(
     reason: str = ""
     canceled_quantity: DecimalString = "0"
     trades: tuple[Trade, ...] = ()
+    self_trades: tuple[SelfTrade, ...] = ()
+    prevented_quantity: DecimalString = "0"
     request_id: str = ""
 
 

@@ -8,7 +8,7 @@ results. It must never publish or write anything.
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from exchange.kafka import LogRecord, partition_for
 from exchange.money import format_amount, to_units
@@ -19,9 +19,12 @@ from exchange.records import (
     MarketChanged,
     NewOrder,
     OrderEvent,
+    PreventionName,
     RecordError,
+    SelfTrade,
     SideName,
     Skipped,
+    TimeInForceName,
     Trade,
     TradeEvent,
     claimed_order_id,
@@ -159,7 +162,9 @@ class PartitionMatcher:
         except ValueError as error:
             raise DeadLetterError(str(error)) from error
         side = pure.BUY if event.side == "buy" else pure.SELL
-        return pure.PlaceOrder(event.order_id, event.user_id, event.market, side, price, quantity)
+        plain = pure.PlaceOrder(event.order_id, event.user_id, event.market, side, price, quantity)
+        rules = _rules(known)
+        return plain if rules == _NO_RULES else pure.PlaceWithRules(*plain, *rules)
 
     def _scale(self, symbol: str) -> Scale:
         """Return the market's scale; a market made since the recovery is opened now.
@@ -232,7 +237,19 @@ class PartitionMatcher:
             reason=execution.reason,
             canceled_quantity=format_amount(execution.canceled_quantity * scale.lot),
             trades=tuple(_trades(execution, scale)),
+            self_trades=tuple(_self_trades(execution, scale)),
+            prevented_quantity=format_amount(execution.prevented_quantity * scale.lot),
             request_id=event.request_id,
+        )
+
+
+def _self_trades(execution: pure.Execution, scale: Scale) -> Iterable[SelfTrade]:
+    for prevented in execution.self_trades:
+        yield SelfTrade(
+            maker_order_id=prevented.maker_order_id,
+            price=format_amount(prevented.price * scale.tick),
+            quantity=format_amount(prevented.quantity * scale.lot),
+            effect="canceled" if prevented.canceled else "decremented",
         )
 
 
@@ -255,16 +272,29 @@ def _disagreement(event: NewOrder, known: OrderFacts) -> str | None:
     """Return in what the record differs from the order that was stored; None if in nothing."""
     said = (
         event.user_id, event.market, event.side, Decimal(event.price), Decimal(event.quantity),
-        Decimal(event.maker_fee_rate), Decimal(event.taker_fee_rate),
+        Decimal(event.maker_fee_rate), Decimal(event.taker_fee_rate), *_rules(event),
     )  # fmt: skip
     stored = (
         known.user_id, known.market, known.side, known.price, known.quantity,
-        known.maker_fee_rate, known.taker_fee_rate,
+        known.maker_fee_rate, known.taker_fee_rate, *_rules(known),
     )  # fmt: skip
     if said == stored:
         return None
-    names = ("user", "market", "side", "price", "quantity", "maker fee rate", "taker fee rate")
-    return next(name for name, a, b in zip(names, said, stored, strict=True) if a != b)
+    return next(name for name, a, b in zip(_NAMES, said, stored, strict=True) if a != b)
+
+
+_Rules: TypeAlias = tuple[TimeInForceName, bool, PreventionName]
+
+_NAMES = (
+    "user", "market", "side", "price", "quantity", "maker fee rate", "taker fee rate",
+    "time in force", "post-only flag", "self-trade prevention",
+)  # fmt: skip
+_NO_RULES: _Rules = ("gtc", False, "none")
+
+
+def _rules(order: NewOrder | OrderFacts) -> _Rules:
+    """Return what an order says beyond its price, as `pure.PlaceWithRules` takes it."""
+    return order.time_in_force, order.post_only, order.self_trade_prevention
 
 
 def _partition_of(market: str) -> int:

@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import cast
 
 from django.db import connection, transaction
+from django.db.models import F
 
 from balances.models import Checkpoint, Trade
 from exchange.kafka import partition_for
@@ -92,7 +93,7 @@ def last_trade_id(market: Market) -> int:
 
 
 LiveOrder = tuple[int, int, str, str, Decimal, Decimal, Decimal]
-"""Id, user, market, side, price, quantity, filled quantity."""
+"""Id, user, market, side, price, quantity, and how much of it is gone: filled, or prevented."""
 
 
 def live_orders(markets: list[str]) -> Iterator[LiveOrder]:
@@ -100,14 +101,15 @@ def live_orders(markets: list[str]) -> Iterator[LiveOrder]:
     return (
         Order.objects.filter(market_id__in=markets, status__in=LIVE_STATUSES)
         .order_by("epoch", "offset")
-        .values_list("id", "user_id", "market_id", "side", "price", "quantity", "filled_quantity")
+        .annotate(gone=F("filled_quantity") + F("prevented_quantity"))
+        .values_list("id", "user_id", "market_id", "side", "price", "quantity", "gone")
         .iterator(chunk_size=FETCH)
     )
 
 
 def restore_order(engine: Engine, scales: dict[str, Scale], row: LiveOrder) -> None:
     """Put a live order back into its book, behind those restored before it."""
-    order_id, user_id, market, side, price, quantity, filled = row
+    order_id, user_id, market, side, price, quantity, gone = row
     scale = scales[market]
     engine.restore(
         market,
@@ -115,7 +117,7 @@ def restore_order(engine: Engine, scales: dict[str, Scale], row: LiveOrder) -> N
         user_id,
         BUY if side == Order.Side.BUY else SELL,
         to_units(price, scale.tick),
-        to_units(quantity - filled, scale.lot),
+        to_units(quantity - gone, scale.lot),
     )
 
 

@@ -16,6 +16,7 @@ from exchange.api.fields import (
     AmountInputField,
     NameField,
     PlainTextField,
+    TrueOrFalseField,
     WholeNumberField,
 )
 from exchange.api.filters import STORABLE, PeriodFilter, names_field, read_filter
@@ -25,7 +26,7 @@ from orders.cancel_all_api import CancelsAll
 from orders.models import Order
 from orders.naming import OWN_ID, OrderName
 from orders.naming_api import ORDER_PARAMETERS, find_order
-from orders.reading import DEFAULT_QUOTE, plain_order
+from orders.reading import DEFAULT_PREVENTION, DEFAULT_QUOTE, plain_order
 from orders.rendering import render_order
 
 EXAMPLE_ORDER = {
@@ -43,8 +44,8 @@ class OrderInput(serializers.Serializer[Any]):
     """An order, in one of two forms.
 
     Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
-    Full: `market`, `side`, `type`, `quantity`, `price`, and optionally `time_in_force` and
-    `client_order_id`.
+    Full: `market`, `side`, `type`, `quantity`, `price`. Optional in both: `time_in_force`,
+    `post_only`, `self_trade_prevention` and `client_order_id`.
     """
 
     user_id = WholeNumberField(
@@ -73,7 +74,28 @@ class OrderInput(serializers.Serializer[Any]):
         Order.Side.choices, required=False, help_text="The side, in the short form."
     )
     type = NameField(Order.Type.choices, required=False, default="limit")
-    time_in_force = NameField(Order.TimeInForce.choices, required=False, default="gtc")
+    time_in_force = NameField(
+        Order.TimeInForce.choices,
+        required=False,
+        default="gtc",
+        help_text="gtc: rests until it is canceled. ioc: what cannot trade at once is canceled. "
+        "fok: all of it trades at once, or it is canceled whole.",
+    )
+    post_only = TrueOrFalseField(
+        required=False,
+        default=False,
+        help_text="It is canceled if it would trade when it comes. Only with gtc.",
+    )
+    self_trade_prevention = NameField(
+        Order.SelfTradePrevention.choices,
+        required=False,
+        default=DEFAULT_PREVENTION,
+        help_text="What happens when it meets an order of your own: what is left of it is canceled "
+        "(cancel_taker), or the resting one is (cancel_maker), or both are (cancel_both), or both "
+        "are reduced by the smaller one's rest, and the empty one is canceled "
+        "(decrement_and_cancel); or they trade (none). A fok order that would meet one on its way "
+        "is canceled whole, unless they may trade.",
+    )
     quantity = AmountInputField(help_text="In the base asset; a multiple of the market's lot size.")
     price = AmountInputField(help_text="Quote per base; a multiple of the market's tick size.")
     client_order_id = PlainTextField(
@@ -99,6 +121,9 @@ class OrderInput(serializers.Serializer[Any]):
             "side": self._side(attrs),
             "quantity": attrs["quantity"],
             "price": attrs["price"],
+            "time_in_force": attrs["time_in_force"],
+            "post_only": attrs["post_only"],
+            "self_trade_prevention": attrs["self_trade_prevention"],
             "client_order_id": attrs.get("client_order_id"),
         }
 
@@ -153,7 +178,12 @@ class OrderOutput(serializers.ModelSerializer[Order]):
     price = AmountField(help_text="Quote per base.")
     quantity = AmountField(help_text="Base.")
     filled_quantity = AmountField(help_text="Base.")
-    remaining_quantity = AmountField(help_text="Base; of a finished order, what was not filled.")
+    prevented_quantity = AmountField(
+        help_text="Base; by how much prevented self-trades have reduced it."
+    )
+    remaining_quantity = AmountField(
+        help_text="Base; neither filled nor prevented. Of a finished order, what was canceled."
+    )
     filled_quote = AmountField(help_text="Quote paid or received so far.")
     maker_fee_rate = AmountField(
         help_text="Share taken of what it receives by trades for which it waited; fixed when it is "
@@ -166,9 +196,9 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         model = Order
         fields = [
             "id", "client_order_id", "user_id", "market", "side", "type", "time_in_force",
-            "price", "quantity", "filled_quantity", "remaining_quantity", "filled_quote",
-            "maker_fee_rate", "taker_fee_rate", "status", "reason", "cancel_requested",
-            "created_at", "finished_at",
+            "post_only", "self_trade_prevention", "price", "quantity", "filled_quantity",
+            "prevented_quantity", "remaining_quantity", "filled_quote", "maker_fee_rate",
+            "taker_fee_rate", "status", "reason", "cancel_requested", "created_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -22,7 +22,7 @@ from exchange.arrays import columns
 from orders import backlog, outbox, selectors, storing
 from orders.counting import counts_batches
 from orders.models import Market, Order
-from orders.services import Placed, Wish, amount_to_hold, require_allowed
+from orders.services import Placed, Wish, amount_to_hold, new_order, require_allowed
 
 logger = structlog.get_logger(__name__)
 
@@ -103,21 +103,7 @@ def _accept(wishes: Sequence[Wish], markets: dict[str, Market], request_id: str)
     """Store what can be paid for, publish it; return an outcome for each wish."""
     backlog.require_room(len(wishes))
     moment = timezone.now()
-    orders = [
-        storing.new_order(
-            user_id=wish.user_id,
-            market=wish.market,
-            side=wish.side,
-            price=wish.price,
-            quantity=wish.quantity,
-            client_order_id=wish.client_order_id,
-            request_id=request_id,
-            created_at=moment,
-            maker_fee_rate=markets[wish.market].maker_fee_rate,
-            taker_fee_rate=markets[wish.market].taker_fee_rate,
-        )
-        for wish in wishes
-    ]
+    orders = [new_order(wish, markets[wish.market], request_id, moment) for wish in wishes]
     stored, refused = change_balances(lambda: _store_with_holds(orders, markets))
     accepted = [order for order in orders if order.pk in stored]
     backlog.note_accepted(len(accepted))

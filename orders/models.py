@@ -192,7 +192,10 @@ class MarketChange(models.Model):
 
 
 class Order(models.Model):
-    """A limit order. `price`: quote per base; `quantity`, `filled_quantity`: base.
+    """A limit order. `price`: quote per base; `quantity` and what becomes of it: base.
+
+    `prevented_quantity` is by how much prevented self-trades have reduced it. What is neither
+    filled nor prevented is left, or has been canceled with the order.
 
     `epoch` and `offset` say where on the log the engine saw it; they are set with the first
     result, and their order is the time priority of the book. The fee rates are those that applied
@@ -208,6 +211,15 @@ class Order(models.Model):
 
     class TimeInForce(models.TextChoices):
         GTC = "gtc", "Good till canceled"
+        IOC = "ioc", "Immediate or cancel"
+        FOK = "fok", "Fill or kill"
+
+    class SelfTradePrevention(models.TextChoices):
+        NONE = "none"
+        CANCEL_TAKER = "cancel_taker"
+        CANCEL_MAKER = "cancel_maker"
+        CANCEL_BOTH = "cancel_both"
+        DECREMENT_AND_CANCEL = "decrement_and_cancel"
 
     class Status(models.TextChoices):
         PENDING = "pending"
@@ -228,9 +240,22 @@ class Order(models.Model):
     time_in_force = models.CharField(
         max_length=3, choices=TimeInForce.choices, default=TimeInForce.GTC
     )
+    post_only = models.BooleanField(default=False, db_default=False)
+    self_trade_prevention = models.CharField(
+        max_length=20,
+        choices=SelfTradePrevention.choices,
+        default=SelfTradePrevention.NONE,
+        db_default="none",
+        help_text="What happens when it comes and meets an order of the same user.",
+    )
     price = AmountField()
     quantity = AmountField()
     filled_quantity = AmountField(default=Decimal(0))
+    prevented_quantity = AmountField(
+        default=Decimal(0),
+        db_default=Decimal(0),
+        help_text="By how much prevented self-trades have reduced it.",
+    )
     filled_quote = AmountField(
         default=Decimal(0), help_text="Quote paid or received by the fills so far."
     )
@@ -269,21 +294,56 @@ class Order(models.Model):
                 condition=Q(price__gt=0, quantity__gt=0), name="order_amounts_positive"
             ),
             models.CheckConstraint(
-                condition=Q(filled_quantity__gte=0, filled_quantity__lte=F("quantity")),
+                condition=Q(
+                    filled_quantity__gte=0,
+                    prevented_quantity__gte=0,
+                    filled_quantity__lte=F("quantity") - F("prevented_quantity"),
+                ),
                 name="order_fill_within_quantity",
             ),
             models.CheckConstraint(
-                condition=Q(side__in=["buy", "sell"], order_type="limit", time_in_force="gtc"),
+                condition=Q(
+                    side__in=["buy", "sell"],
+                    order_type="limit",
+                    time_in_force__in=["gtc", "ioc", "fok"],
+                    self_trade_prevention__in=[
+                        "none",
+                        "cancel_taker",
+                        "cancel_maker",
+                        "cancel_both",
+                        "decrement_and_cancel",
+                    ],
+                )
+                & (Q(time_in_force="gtc") | Q(post_only=False)),
                 name="order_kind_known",
             ),
             models.CheckConstraint(
+                condition=Q(time_in_force="gtc") | ~Q(status__in=LIVE_STATUSES),
+                name="order_rests_if_good_till_canceled",
+            ),
+            models.CheckConstraint(
+                condition=~Q(time_in_force="fok")
+                | Q(prevented_quantity=0)
+                & (Q(filled_quantity=0) | Q(filled_quantity=F("quantity"))),
+                name="order_fok_is_filled_whole",
+            ),
+            models.CheckConstraint(
                 condition=(
-                    Q(status__in=["pending", "rejected"], filled_quantity=0)
-                    | Q(status="open", filled_quantity=0, offset__isnull=False)
+                    Q(
+                        status__in=["pending", "rejected"],
+                        filled_quantity=0,
+                        prevented_quantity=0,
+                    )
+                    | Q(
+                        status="open",
+                        filled_quantity=0,
+                        prevented_quantity__lt=F("quantity"),
+                        offset__isnull=False,
+                    )
                     | Q(
                         status="partially_filled",
                         filled_quantity__gt=0,
-                        filled_quantity__lt=F("quantity"),
+                        filled_quantity__lt=F("quantity") - F("prevented_quantity"),
                         offset__isnull=False,
                     )
                     | Q(status="filled", filled_quantity=F("quantity"), offset__isnull=False)
@@ -347,6 +407,6 @@ class Order(models.Model):
 
     @property
     def remaining_quantity(self) -> Decimal:
-        """What has not been filled (base), also of a finished order."""
-        remaining: Decimal = self.quantity - self.filled_quantity
+        """What has neither been filled nor prevented (base), also of a finished order."""
+        remaining: Decimal = self.quantity - self.filled_quantity - self.prevented_quantity
         return remaining

@@ -15,7 +15,16 @@ from django.utils import timezone
 from exchange.kafka import ORDER_EVENTS, LogError, OutgoingRecord, Publisher, partition_for
 from exchange.middleware import current_request_id
 from exchange.money import format_amount
-from exchange.records import CancelOrder, ChangeMarket, NewOrder, SideName, StateName, encode
+from exchange.records import (
+    CancelOrder,
+    ChangeMarket,
+    NewOrder,
+    PreventionName,
+    SideName,
+    StateName,
+    TimeInForceName,
+    encode,
+)
 from orders.models import MarketChange, Order
 
 logger = structlog.get_logger(__name__)
@@ -153,7 +162,9 @@ def new_order_record(order: Order) -> OutgoingRecord:
             market=order.market_id,
             side=cast(SideName, order.side),
             order_type="limit",
-            time_in_force="gtc",
+            time_in_force=cast(TimeInForceName, order.time_in_force),
+            post_only=order.post_only,
+            self_trade_prevention=cast(PreventionName, order.self_trade_prevention),
             price=format_amount(order.price),
             quantity=format_amount(order.quantity),
             created_at=order.created_at.isoformat(),

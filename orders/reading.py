@@ -14,9 +14,13 @@ from exchange.money import DECIMAL_PLACES, MAX_DIGITS
 
 DEFAULT_QUOTE = "USDT"
 """The quote asset of the short form, which names only the base asset."""
+DEFAULT_PREVENTION = "cancel_taker"
+"""What happens to an order that meets one of its own user, if it does not say."""
 
 _ABSENT = object()
 _SIDES = ("buy", "sell")
+_TIMES_IN_FORCE = ("gtc", "ioc", "fok")
+_PREVENTIONS = ("none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel")
 _WHOLE_DIGITS = MAX_DIGITS - DECIMAL_PLACES
 _MARKET = re.compile(r"[A-Z0-9-]{1,21}").fullmatch
 _ASSET = re.compile(r"[A-Z0-9]{1,10}").fullmatch
@@ -29,7 +33,8 @@ def plain_order(data: Any) -> dict[str, Any] | None:
     if type(data) is not dict:
         return None
     get = data.get
-    if get("type", "limit") != "limit" or get("time_in_force", "gtc") != "gtc":
+    rules = _rules(data)
+    if rules is None or get("type", "limit") != "limit":
         return None
     user_id = get("user_id", _ABSENT)
     own_id = get("client_order_id")
@@ -49,7 +54,23 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         "side": side,
         "quantity": quantity,
         "price": price,
+        **rules,
         "client_order_id": own_id,
+    }
+
+
+def _rules(data: dict[str, Any]) -> dict[str, Any] | None:
+    time_in_force = data.get("time_in_force", "gtc")
+    post_only = data.get("post_only", False)
+    prevention = data.get("self_trade_prevention", DEFAULT_PREVENTION)
+    if type(time_in_force) is not str or time_in_force not in _TIMES_IN_FORCE:
+        return None
+    if type(post_only) is not bool or type(prevention) is not str or prevention not in _PREVENTIONS:
+        return None
+    return {
+        "time_in_force": time_in_force,
+        "post_only": post_only,
+        "self_trade_prevention": prevention,
     }
 
 

@@ -9,7 +9,7 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from exchange.arrays import array
-from exchange.records import ChangeMarket, SideName
+from exchange.records import ChangeMarket, PreventionName, SideName, TimeInForceName
 from orders.models import Market, MarketChange, Order
 
 
@@ -26,6 +26,9 @@ class OrderFacts(NamedTuple):
     side: SideName
     price: Decimal
     quantity: Decimal
+    time_in_force: TimeInForceName
+    post_only: bool
+    self_trade_prevention: PreventionName
     epoch: int | None
     offset: int | None
     maker_fee_rate: Decimal
@@ -38,8 +41,8 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            'SELECT id, user_id, market_id, side, price, quantity, epoch, "offset",'
-            " maker_fee_rate, taker_fee_rate"
+            "SELECT id, user_id, market_id, side, price, quantity, time_in_force, post_only,"
+            ' self_trade_prevention, epoch, "offset", maker_fee_rate, taker_fee_rate'
             " FROM orders_order WHERE id = ANY(%s::bigint[])",
             [array(order_ids)],
         )

@@ -6,6 +6,7 @@ fail: the order row is the outbox, and the relay (`orders.relay`) publishes agai
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
@@ -86,6 +87,11 @@ class OrderTooLargeError(ClientError):
     field = "quantity"
 
 
+class PostOnlyNeedsGtcError(ClientError):
+    code = "post_only_needs_gtc"
+    field = "post_only"
+
+
 class OrderNotFoundError(ClientError):
     code = "unknown_order"
     field = "order_id"
@@ -103,7 +109,8 @@ MarketName = Literal["market", "asset"]
 class Wish(NamedTuple):
     """An order as it is asked for. `price`: quote per base; `quantity`: base.
 
-    `market_named_by`: which input an error about the market names.
+    `self_trade_prevention`: what happens when it meets an order of the same user; with "none" they
+    trade. `market_named_by`: which input an error about the market names.
     """
 
     user_id: int
@@ -113,6 +120,9 @@ class Wish(NamedTuple):
     quantity: Decimal
     client_order_id: str | None = None
     market_named_by: MarketName = "market"
+    time_in_force: str = "gtc"
+    post_only: bool = False
+    self_trade_prevention: str = "none"
 
 
 @dataclass(frozen=True)
@@ -134,11 +144,14 @@ def place_order(
     client_order_id: str | None = None,
     request_id: str = "",
     market_named_by: MarketName = "market",
+    time_in_force: str = "gtc",
+    post_only: bool = False,
+    self_trade_prevention: str = "none",
 ) -> Placed:
-    """Hold the money, store the order, publish it. `price`: quote per base; `quantity`: base.
+    """Hold the money, store the order, publish it. The order is as a `Wish` says it.
 
     With a `client_order_id` that the user has used before, nothing happens and the first order is
-    returned: a retry is harmless. `market_named_by`: which input an error about the market names.
+    returned: a retry is harmless.
 
     Raises:
         ClientError: one of this module's, of `orders.backlog` or `balances.services`; nothing
@@ -146,21 +159,13 @@ def place_order(
     """
     if client_order_id is not None and (known := _known(user_id, client_order_id)):
         return Placed(known, created=False)
-    wish = Wish(user_id, market, side, price, quantity, client_order_id, market_named_by)
+    wish = Wish(
+        user_id, market, side, price, quantity, client_order_id, market_named_by,
+        time_in_force, post_only, self_trade_prevention,
+    )  # fmt: skip
     rules = require_allowed(wish, selectors.rules_of([market]).get(market))
     backlog.require_room()
-    order = storing.new_order(
-        user_id=user_id,
-        market=market,
-        side=side,
-        price=price,
-        quantity=quantity,
-        client_order_id=client_order_id,
-        request_id=request_id,
-        created_at=timezone.now(),
-        maker_fee_rate=rules.maker_fee_rate,
-        taker_fee_rate=rules.taker_fee_rate,
-    )
+    order = new_order(wish, rules, request_id, timezone.now())
     try:
         change_balances(lambda: _store_with_hold(order, rules))
     except balances.InsufficientBalanceError:
@@ -251,16 +256,30 @@ def _check_state(market: Market, wish: Wish) -> None:
         raise MarketCancelOnlyError(
             f"{wish.market} takes cancels only.", field=wish.market_named_by
         )
-    if not _is_post_only(wish):
+    if not wish.post_only:
         raise MarketPostOnlyError(
-            f"{wish.market} takes only orders that cannot trade when they come.",
+            f"{wish.market} takes only orders that cannot trade when they come (post_only).",
             field=wish.market_named_by,
         )
 
 
-def _is_post_only(wish: Wish) -> bool:  # noqa: ARG001 - no order can say so yet
-    """Return whether the order says that it is not to trade when it comes."""
-    return False
+def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime) -> Order:
+    """Return the order of an allowed wish; it is not stored yet, and has no number."""
+    return storing.new_order(
+        user_id=wish.user_id,
+        market=wish.market,
+        side=wish.side,
+        price=wish.price,
+        quantity=wish.quantity,
+        time_in_force=wish.time_in_force,
+        post_only=wish.post_only,
+        self_trade_prevention=wish.self_trade_prevention,
+        client_order_id=wish.client_order_id,
+        request_id=request_id,
+        created_at=created_at,
+        maker_fee_rate=market.maker_fee_rate,
+        taker_fee_rate=market.taker_fee_rate,
+    )
 
 
 def amount_to_hold(

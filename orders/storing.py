@@ -24,6 +24,9 @@ def new_order(
     side: str,
     price: Decimal,
     quantity: Decimal,
+    time_in_force: str,
+    post_only: bool,
+    self_trade_prevention: str,
     client_order_id: str | None,
     request_id: str,
     created_at: datetime,
@@ -40,6 +43,9 @@ def new_order(
         "side": side,
         "price": price,
         "quantity": quantity,
+        "time_in_force": time_in_force,
+        "post_only": post_only,
+        "self_trade_prevention": self_trade_prevention,
         "client_order_id": client_order_id,
         "request_id": request_id,
         "created_at": created_at,
@@ -61,6 +67,7 @@ def insert(orders: Sequence[Order]) -> set[int]:
     rows = [
         (
             order.pk, order.user_id, order.market_id, order.side, order.price, order.quantity,
+            order.time_in_force, order.post_only, order.self_trade_prevention,
             order.client_order_id, order.request_id, order.created_at.isoformat(),
             order.maker_fee_rate, order.taker_fee_rate,
         )
@@ -86,6 +93,7 @@ def insert_one(order: Order) -> None:
             _INSERT_ONE,
             [
                 order.user_id, order.market_id, order.side, order.price, order.quantity,
+                order.time_in_force, order.post_only, order.self_trade_prevention,
                 order.client_order_id, order.request_id, order.created_at, order.maker_fee_rate,
                 order.taker_fee_rate, order.user_id,
             ],
@@ -108,17 +116,18 @@ def _next_numbers(count: int) -> list[int]:
 
 
 _COLUMNS = (
-    "user_id, market_id, side, price, quantity, client_order_id, request_id, created_at,"
-    " maker_fee_rate, taker_fee_rate"
+    "user_id, market_id, side, price, quantity, time_in_force, post_only, self_trade_prevention,"
+    " client_order_id, request_id, created_at, maker_fee_rate, taker_fee_rate"
 )
-_OTHERS = "order_type, time_in_force, filled_quantity, filled_quote, status, reason"
-_THEIRS = "'limit', 'gtc', 0, 0, 'pending', ''"
+_OTHERS = "order_type, filled_quantity, filled_quote, prevented_quantity, status, reason"
+_THEIRS = "'limit', 0, 0, 0, 'pending', ''"
 
 # A rate is the market's, or that of the user's tier if it has one that is lower: least() passes
 # NULL by. Looked up in the statement that is needed anyway, so no order waits for another one.
 _INSERT_ONE = f"""
 INSERT INTO orders_order ({_COLUMNS}, {_OTHERS})
-SELECT %s, %s, %s, %s, %s, %s, %s, %s, least(%s, t.maker_rate), least(%s, t.taker_rate), {_THEIRS}
+SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, least(%s, t.maker_rate),
+  least(%s, t.taker_rate), {_THEIRS}
 FROM (SELECT) AS one
   LEFT JOIN exchange_user u ON u.id = %s LEFT JOIN exchange_feetier t ON t.name = u.fee_tier_id
 RETURNING id, maker_fee_rate, taker_fee_rate
@@ -126,12 +135,14 @@ RETURNING id, maker_fee_rate, taker_fee_rate
 
 _INSERT_ALL = f"""
 INSERT INTO orders_order (id, {_COLUMNS}, {_OTHERS})
-SELECT n.id, n.user_id, n.market_id, n.side, n.price, n.quantity, n.client_order_id, n.request_id,
-  n.created_at, least(n.maker_rate, t.maker_rate), least(n.taker_rate, t.taker_rate), {_THEIRS}
+SELECT n.id, n.user_id, n.market_id, n.side, n.price, n.quantity, n.time_in_force, n.post_only,
+  n.self_trade_prevention, n.client_order_id, n.request_id, n.created_at,
+  least(n.maker_rate, t.maker_rate), least(n.taker_rate, t.taker_rate), {_THEIRS}
 FROM unnest(%s::bigint[], %s::bigint[], %s::varchar[], %s::varchar[], %s::numeric[],
-  %s::numeric[], %s::varchar[], %s::varchar[], %s::timestamptz[], %s::numeric[], %s::numeric[])
-  WITH ORDINALITY AS n(id, user_id, market_id, side, price, quantity, client_order_id, request_id,
-  created_at, maker_rate, taker_rate, place)
+  %s::numeric[], %s::varchar[], %s::bool[], %s::varchar[], %s::varchar[], %s::varchar[],
+  %s::timestamptz[], %s::numeric[], %s::numeric[])
+  WITH ORDINALITY AS n(id, user_id, market_id, side, price, quantity, time_in_force, post_only,
+  self_trade_prevention, client_order_id, request_id, created_at, maker_rate, taker_rate, place)
   LEFT JOIN exchange_user u ON u.id = n.user_id
   LEFT JOIN exchange_feetier t ON t.name = u.fee_tier_id
 ORDER BY n.place

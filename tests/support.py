@@ -52,6 +52,9 @@ class World:
         *,
         market: str = "ADA-USDT",
         client_order_id: str | None = None,
+        time_in_force: str = "gtc",
+        post_only: bool = False,
+        self_trade_prevention: str = "none",
     ) -> Order:
         """Place an order through the service, and wait until it is on the log."""
         placed = place_order(
@@ -61,6 +64,9 @@ class World:
             price=Decimal(price),
             quantity=Decimal(quantity),
             client_order_id=client_order_id,
+            time_in_force=time_in_force,
+            post_only=post_only,
+            self_trade_prevention=self_trade_prevention,
         )
         outbox.flush()
         return placed.order

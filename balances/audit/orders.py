@@ -13,7 +13,8 @@ ORDER_CHECKS = (
               w.held AS reserved_by_withdrawals
             FROM balances_balance b FULL JOIN (
               SELECT user_id, CASE side WHEN 'buy' THEN quote_id ELSE base_id END AS asset_id,
-                sum((quantity - filled_quantity) * CASE side WHEN 'buy' THEN price ELSE 1 END)
+                sum((quantity - filled_quantity - prevented_quantity)
+                  * CASE side WHEN 'buy' THEN price ELSE 1 END)
                   AS held
               FROM orders_order JOIN orders_market ON symbol = market_id
               WHERE status IN ('pending', 'open', 'partially_filled') GROUP BY 1, 2
@@ -41,23 +42,73 @@ ORDER_CHECKS = (
     ),
     Check(
         name="order_states",
-        says="An order's status agrees with its fill and with its place on the log.",
+        says="An order's status agrees with its fill, with what was prevented, and with its place"
+        " on the log.",
         looks_at="orders_order",
         sql="""
-            SELECT id, status, quantity, filled_quantity, filled_quote, epoch, "offset"
+            SELECT id, status, quantity, filled_quantity, filled_quote, prevented_quantity, epoch,
+              "offset"
             FROM orders_order
-            WHERE NOT coalesce(CASE status
-                WHEN 'pending' THEN filled_quantity = 0 AND epoch IS NULL
-                WHEN 'rejected' THEN filled_quantity = 0
-                WHEN 'open' THEN filled_quantity = 0 AND epoch IS NOT NULL
-                WHEN 'partially_filled' THEN filled_quantity > 0 AND filled_quantity < quantity
+            WHERE NOT coalesce(prevented_quantity >= 0
+              AND filled_quantity + prevented_quantity <= quantity AND CASE status
+                WHEN 'pending' THEN filled_quantity = 0 AND prevented_quantity = 0
+                  AND epoch IS NULL
+                WHEN 'rejected' THEN filled_quantity = 0 AND prevented_quantity = 0
+                WHEN 'open' THEN filled_quantity = 0 AND prevented_quantity < quantity
                   AND epoch IS NOT NULL
+                WHEN 'partially_filled' THEN filled_quantity > 0
+                  AND filled_quantity + prevented_quantity < quantity AND epoch IS NOT NULL
                 WHEN 'filled' THEN filled_quantity = quantity AND epoch IS NOT NULL
                 WHEN 'canceled' THEN filled_quantity >= 0 AND filled_quantity < quantity
                   AND epoch IS NOT NULL
               END, false)
               OR (epoch IS NULL) <> ("offset" IS NULL)
               OR (filled_quantity = 0) <> (filled_quote = 0)""",
+    ),
+    Check(
+        name="order_rules",
+        says="An order did what its time in force, its post-only flag and its self-trade prevention"
+        " say.",
+        looks_at="orders_order",
+        sql="""
+            SELECT id, status, time_in_force, post_only, self_trade_prevention, quantity,
+              filled_quantity, prevented_quantity, t.as_taker, t.with_own_user
+            FROM orders_order o LEFT JOIN (
+              SELECT CASE taker_side WHEN 'buy' THEN buy_order_id ELSE sell_order_id END AS id,
+                count(*) AS as_taker, count(*) FILTER (WHERE buyer_id = seller_id) AS with_own_user
+              FROM balances_trade GROUP BY 1
+            ) t USING (id)
+            WHERE time_in_force <> 'gtc' AND (post_only
+                OR status IN ('open', 'partially_filled'))
+              OR time_in_force = 'fok' AND (prevented_quantity <> 0
+                OR filled_quantity NOT IN (0, quantity))
+              OR post_only AND t.as_taker > 0
+              OR self_trade_prevention <> 'none' AND t.with_own_user > 0""",
+    ),
+    Check(
+        name="order_decrements",
+        says="An order was reduced by what its prevented self-trades say, which are of two orders"
+        " of one user and market, the taker's rule being to reduce both.",
+        looks_at="orders_order",
+        sql="""
+            SELECT coalesce(o.id, d.id) AS id, o.prevented_quantity, d.quantity AS decremented,
+              d.wrong
+            FROM orders_order o FULL JOIN (
+              SELECT side.id, sum(side.quantity) AS quantity, count(*) FILTER (WHERE NOT coalesce(
+                t.user_id = m.user_id AND t.market_id = m.market_id AND t.side <> m.side
+                AND t.self_trade_prevention = 'decrement_and_cancel'
+                AND (m.epoch, m."offset") < (t.epoch, t."offset"), false)) AS wrong
+              FROM (
+                SELECT taker_order_id AS id, taker_order_id, maker_order_id, quantity
+                FROM balances_decrement
+                UNION ALL SELECT maker_order_id, taker_order_id, maker_order_id, quantity
+                FROM balances_decrement
+              ) side
+              LEFT JOIN orders_order t ON t.id = side.taker_order_id
+              LEFT JOIN orders_order m ON m.id = side.maker_order_id
+              GROUP BY side.id
+            ) d ON d.id = o.id
+            WHERE coalesce(o.prevented_quantity, 0) <> coalesce(d.quantity, 0) OR d.wrong > 0""",
     ),
     Check(
         name="order_finish",
@@ -85,10 +136,11 @@ ORDER_CHECKS = (
         looks_at="orders_order",
         sql="""
             SELECT o.id, o.market_id AS market, price, tick_size, quantity, filled_quantity,
-              lot_size
+              prevented_quantity, lot_size
             FROM orders_order o LEFT JOIN orders_market m ON m.symbol = o.market_id
             WHERE NOT coalesce(price > 0 AND quantity > 0 AND mod(price, tick_size) = 0
-              AND mod(quantity, lot_size) = 0 AND mod(filled_quantity, lot_size) = 0, false)""",
+              AND mod(quantity, lot_size) = 0 AND mod(filled_quantity, lot_size) = 0
+              AND mod(prevented_quantity, lot_size) = 0, false)""",
     ),
     Check(
         name="order_ledger",
@@ -106,8 +158,8 @@ ORDER_CHECKS = (
                 CASE side WHEN 'buy' THEN filled_quantity ELSE filled_quote END AS received,
                 CASE side WHEN 'buy' THEN price * filled_quantity - filled_quote ELSE 0 END
                 + CASE WHEN status IN ('filled', 'canceled', 'rejected')
-                  THEN (quantity - filled_quantity) * CASE side WHEN 'buy' THEN price ELSE 1 END
-                  ELSE 0 END AS released
+                  THEN quantity - filled_quantity ELSE prevented_quantity END
+                  * CASE side WHEN 'buy' THEN price ELSE 1 END AS released
               FROM orders_order
             ) due LEFT JOIN (
               SELECT order_id,

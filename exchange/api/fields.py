@@ -130,6 +130,17 @@ class WholeNumberField(serializers.IntegerField):
         return int(data)
 
 
+class TrueOrFalseField(serializers.BooleanField):
+    """JSON's true or false. DRF would take "yes", "on" and 1 for true."""
+
+    default_error_messages = {"invalid": "Give true or false."}
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid")
+        return data
+
+
 class NameField(serializers.ChoiceField):
     """One of a few names, exactly as written; a refusal lists them and does not echo the input."""
 

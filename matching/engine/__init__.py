@@ -14,6 +14,8 @@ How it works:
   maker's price. What is left of it rests, or is canceled after `MAX_FILLS` trades at once.
 - A market may be in a state in which it takes no orders, or only those that do not trade when they
   come (`change_market`): an order that it does not take is canceled. Cancels are always taken.
+- A `PlaceWithRules` may say that it does not rest, that it does nothing but rest, and what happens
+  when it meets an order of its own user. Plain orders do not pay for that.
 - `position` moves with every event. Results are chained: each names the offset of the one before.
 - Recovery: `Engine(checkpoint)`, `add_market` for each market, `restore` for each live order in
   time order, then `apply` every event after the checkpoint. Results come out as the first time.
@@ -23,8 +25,16 @@ The engine never reads a clock, rolls dice, does I/O, imports Django or touches 
 assertions stay on in production: better no result than a wrong one.
 """
 
-from matching.engine.book import MAX_FILLS, OrderBook
-from matching.engine.engine import FILL_LIMIT, Engine
+from matching.engine.book import (
+    FILL_LIMIT,
+    FOK_NOT_FILLABLE,
+    IOC_REMAINDER,
+    MAX_FILLS,
+    POST_ONLY_WOULD_TRADE,
+    SELF_TRADE,
+    OrderBook,
+)
+from matching.engine.engine import Engine
 from matching.engine.errors import CrossedBook, DuplicateOrder, UnknownMarket
 from matching.engine.messages import (
     BUY,
@@ -36,16 +46,24 @@ from matching.engine.messages import (
     Fill,
     MarketState,
     PlaceOrder,
+    PlaceWithRules,
+    Prevention,
     RestingOrder,
+    SelfTrade,
     Side,
     Status,
+    TimeInForce,
 )
 
 __all__ = [
     "BUY",
     "FILL_LIMIT",
+    "FOK_NOT_FILLABLE",
+    "IOC_REMAINDER",
     "MAX_FILLS",
     "NO_OFFSET",
+    "POST_ONLY_WOULD_TRADE",
+    "SELF_TRADE",
     "SELL",
     "CancelOrder",
     "Command",
@@ -57,8 +75,12 @@ __all__ = [
     "MarketState",
     "OrderBook",
     "PlaceOrder",
+    "PlaceWithRules",
+    "Prevention",
     "RestingOrder",
+    "SelfTrade",
     "Side",
     "Status",
+    "TimeInForce",
     "UnknownMarket",
 ]

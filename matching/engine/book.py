@@ -4,9 +4,11 @@ Rule (DESIGN, promise 7): price-time priority. The best price trades first; at o
 order that has been resting longest. A trade is at the maker's price, so a taker never does worse
 than its limit. What a limit order cannot trade at once rests in the book.
 
-Self-trades are allowed: two orders of one user match like any others.
+Two orders of one user match like any others, unless the taker's rule prevents it: then the taker,
+the maker or both are canceled instead, or both are reduced by the smaller remainder
+(`place_with_rules`, which also knows orders that do not rest, or do nothing but rest).
 
-One order trades at most `max_fills` times when it comes, so that the work and the record of one
+One order meets at most `max_fills` others when it comes, so that the work and the record of one
 event are bounded. What it could trade beyond that is canceled: resting, it would cross the book.
 
 The book knows prices in ticks and quantities in lots, as plain integers. It must never read a
@@ -15,16 +17,52 @@ clock, roll dice, do I/O or keep more than its live orders need.
 
 from collections.abc import Iterable, Iterator
 from heapq import nsmallest
-from typing import Final
+from typing import Final, NamedTuple
 
 from matching.engine.errors import CrossedBook, DuplicateOrder
 from matching.engine.levels import REMAINING, SLACK, BookEntry, BookSide
-from matching.engine.messages import BUY, SELL, Fill, RestingOrder, Side
+from matching.engine.messages import (
+    BUY,
+    SELL,
+    Fill,
+    PlaceWithRules,
+    Prevention,
+    RestingOrder,
+    SelfTrade,
+    Side,
+)
+
+FILL_LIMIT: Final = "fill_limit"
+"""The reason of an order that was canceled because it would meet more than `max_fills` others."""
+IOC_REMAINDER: Final = "ioc_remainder"
+"""Immediate or cancel: there was nothing more to trade with."""
+FOK_NOT_FILLABLE: Final = "fok_not_fillable"
+"""Fill or kill: there was not enough to trade with."""
+POST_ONLY_WOULD_TRADE: Final = "post_only_would_trade"
+SELF_TRADE: Final = "self_trade"
+"""It met an order of its own user."""
 
 MAX_FILLS: Final = 5_000
 """Fills of one event: its result stays below a megabyte, and its settlement below a second."""
 
+_NOBODY: Final = 0
+"""No user has this number."""
+
 _new = tuple.__new__  # builds a named tuple in half the time of its own constructor
+
+
+class Placed(NamedTuple):
+    """What became of an order with rules: lots that remain, trades, and trades prevented.
+
+    `reason`: why what remains does not rest; "" if it does, or nothing remains. `prevented`: by how
+    many lots the order was reduced.
+    """
+
+    remaining: int
+    fills: tuple[Fill, ...] = ()
+    self_trades: tuple[SelfTrade, ...] = ()
+    prevented: int = 0
+    reason: str = ""
 
 
 class OrderBook:
@@ -70,7 +108,7 @@ class OrderBook:
             reach, own, makers = -price, self._asks, self._bids
         fills: tuple[Fill, ...] = ()
         if makers.keys and makers.keys[0] <= reach:
-            quantity, fills = self._match(makers, reach, quantity)
+            quantity, fills = self._match(makers, reach, quantity, _NOBODY, self._max_fills)
             if len(fills) == self._max_fills and self._is_in_reach(makers, reach):
                 return quantity, fills
         if quantity:
@@ -81,12 +119,116 @@ class OrderBook:
             level.quantity += quantity
         return quantity, fills
 
-    def _match(self, makers: BookSide, reach: int, quantity: int) -> tuple[int, tuple[Fill, ...]]:
-        """Trade up to `quantity` with the makers in reach; return (remaining, fills)."""
+    def place_with_rules(self, order: PlaceWithRules) -> Placed:
+        """Do with a new limit order what its rules say.
+
+        Raises:
+            DuplicateOrder: the id is already in the book.
+        """
+        order_id, user_id, _, side, price, quantity, time_in_force, post_only, prevention = order
+        if order_id in self._entries:
+            raise DuplicateOrder(order_id)
+        assert price > 0, price
+        assert quantity > 0, quantity
+        assert side in (BUY, SELL), side
+        assert user_id != _NOBODY, user_id
+        assert time_in_force == "gtc" or not post_only, time_in_force
+        own, makers = (self._bids, self._asks) if side == BUY else (self._asks, self._bids)
+        reach = side * price
+        placed = _new(Placed, (quantity, (), (), 0, ""))
+        if makers.keys and makers.keys[0] <= reach:
+            if post_only and self._is_in_reach(makers, reach):
+                return Placed(quantity, reason=POST_ONLY_WOULD_TRADE)
+            guarded = _NOBODY if prevention == "none" else user_id
+            if time_in_force == "fok" and (reason := self._why_not(makers, order, guarded)):
+                return Placed(quantity, reason=reason)
+            placed = self._trade(makers, reach, quantity, guarded, prevention)
+        if not placed.remaining or placed.reason:
+            return placed
+        if time_in_force != "gtc":
+            reason = IOC_REMAINDER if time_in_force == "ioc" else FOK_NOT_FILLABLE
+            return placed._replace(reason=reason)
+        entry = [order_id, user_id, side, price, placed.remaining]
+        self._entries[order_id] = entry
+        own.append(-reach, entry)
+        return placed
+
+    def _why_not(self, makers: BookSide, order: PlaceWithRules, guarded: int) -> str:
+        """Return why `order` cannot trade whole at once, "" if it can; changes nothing.
+
+        It must not meet an order of the user `guarded` on the way: own liquidity does not count,
+        and none of it is canceled for an order that may come to nothing.
+        """
+        quantity = order.quantity
+        ahead = makers.within(order.side * order.price)
+        for met, (_, user_id, _, _, remaining) in enumerate(ahead):
+            if met == self._max_fills:
+                return FILL_LIMIT
+            if user_id == guarded:
+                return SELF_TRADE
+            quantity -= remaining
+            if quantity <= 0:
+                return ""
+        return FOK_NOT_FILLABLE
+
+    def _trade(
+        self, makers: BookSide, reach: int, quantity: int, guarded: int, prevention: Prevention
+    ) -> Placed:
+        """Trade with the makers in reach; those of the user `guarded` as the rule says."""
+        fills: tuple[Fill, ...] = ()
+        self_trades: list[SelfTrade] = []
+        prevented, left, reason = 0, self._max_fills, ""
+        while True:
+            quantity, traded = self._match(makers, reach, quantity, guarded, left)
+            fills += traded
+            left -= len(traded)
+            maker = makers.first_within(reach) if quantity else None
+            if maker is None:
+                break
+            if not left:
+                reason = FILL_LIMIT
+                break
+            # There is more to trade with, and the matching has stopped: at an order of one's own.
+            assert maker[1] == guarded, maker
+            if prevention == "cancel_taker":
+                reason = SELF_TRADE
+                break
+            left -= 1
+            if prevention == "decrement_and_cancel":
+                taken = min(quantity, maker[REMAINING])
+                quantity -= taken
+                prevented += taken
+            else:
+                taken = maker[REMAINING]
+            self_trades.append(
+                SelfTrade(maker[0], maker[3], taken, prevention != "decrement_and_cancel")
+            )
+            self._take_out(makers, maker, taken)
+            if prevention == "cancel_both":
+                reason = SELF_TRADE
+                break
+        return Placed(quantity, fills, tuple(self_trades), prevented, reason)
+
+    def _take_out(self, side: BookSide, entry: BookEntry, quantity: int) -> None:
+        """Take `quantity` lots of a resting order out of the book without a trade."""
+        key = -entry[2] * entry[3]
+        if quantity == entry[REMAINING]:
+            del self._entries[entry[0]]
+            side.cancel(key, entry)
+        else:
+            side.reduce(key, entry, quantity)
+
+    def _match(
+        self, makers: BookSide, reach: int, quantity: int, guarded: int, limit: int
+    ) -> tuple[int, tuple[Fill, ...]]:
+        """Trade up to `quantity` with the makers in reach; return (remaining, fills).
+
+        Stops after `limit` trades, and before an order of the user `guarded`.
+        """
         entries = self._entries
         fills: list[Fill] = []
         trade_id = self.last_trade_id
-        last_id = trade_id + self._max_fills
+        last_id = trade_id + limit
         keys, levels = makers.keys, makers.levels
         while quantity and keys and keys[0] <= reach and trade_id < last_id:
             level = levels.get(keys[0])
@@ -102,6 +244,9 @@ class OrderBook:
                     queue.popleft()
                     level.canceled -= 1
                     continue
+                if maker_user_id == guarded:
+                    last_id = trade_id  # ends both loops
+                    break
                 if remaining > quantity:
                     traded = quantity
                     maker[REMAINING] = remaining - traded

@@ -8,9 +8,8 @@ answer the same, byte for byte.
 
 from collections import deque
 from hashlib import sha256
-from typing import Final
 
-from matching.engine.book import MAX_FILLS, OrderBook
+from matching.engine.book import FILL_LIMIT, MAX_FILLS, SELF_TRADE, OrderBook
 from matching.engine.errors import DuplicateOrder, UnknownMarket
 from matching.engine.messages import (
     BUY,
@@ -21,12 +20,10 @@ from matching.engine.messages import (
     Execution,
     MarketState,
     PlaceOrder,
+    PlaceWithRules,
     Side,
     Status,
 )
-
-FILL_LIMIT: Final = "fill_limit"
-"""The reason of an order whose remainder was canceled because it had traded `max_fills` times."""
 
 _new = tuple.__new__  # builds a named tuple in half the time of its own constructor
 
@@ -147,6 +144,8 @@ class Engine:
         if offset <= self.position:
             raise ValueError(f"offset {offset} is not beyond position {self.position}")
         if type(command) is not PlaceOrder:
+            if type(command) is PlaceWithRules:
+                return self._place_with_rules(offset, command)
             assert type(command) is CancelOrder, command
             return self._cancel(offset, command)
         order_id, user_id, market, side, price, quantity = command
@@ -174,7 +173,42 @@ class Engine:
             Execution,
             (
                 market, offset, before, order_id, user_id, side, price, status, reason, canceled,
-                fills,
+                fills, (), 0,
+            ),
+        )  # fmt: skip
+
+    def _place_with_rules(self, offset: int, command: PlaceWithRules) -> Execution | None:
+        order_id, user_id, market, side, price = command[:5]
+        book = self._books.get(market)
+        if book is None:
+            raise UnknownMarket(market)
+        if order_id in self._seen:
+            self.position = offset
+            return None
+        if market not in self._open and (refused := self._refused(offset, command)) is not None:
+            return refused
+        try:
+            placed = book.place_with_rules(command)
+        except DuplicateOrder:
+            self.position = offset
+            return None
+        self._seen[order_id] = offset
+        self._seen_order.append(order_id)
+        remaining, fills, self_trades, prevented, reason = placed
+        status: Status = "partially_filled" if fills else "open"
+        canceled = 0
+        if reason:
+            status, canceled = "canceled", remaining
+        elif not remaining and prevented:
+            status, reason = "canceled", SELF_TRADE
+        elif not remaining:
+            status = "filled"
+        before, self.position = self.position, offset
+        return _new(
+            Execution,
+            (
+                market, offset, before, order_id, user_id, side, price, status, reason, canceled,
+                fills, self_trades, prevented,
             ),
         )  # fmt: skip
 
@@ -188,18 +222,28 @@ class Engine:
         assert price > 0, price
         assert quantity > 0, quantity
         assert side in (BUY, SELL), side
-        state = self.state_of(market)
-        status: Status = "canceled"
-        reason, canceled = f"market_{state}", quantity
-        if state == "post_only" and not book.would_trade(side, price):
-            book.place(order_id, user_id, side, price, quantity)
-            status, reason, canceled = "open", "", 0
+        if (refused := self._refused(offset, command)) is not None:
+            return refused
+        book.place(order_id, user_id, side, price, quantity)
+        self._seen[order_id] = offset
+        self._seen_order.append(order_id)
+        before, self.position = self.position, offset
+        return Execution(market, offset, before, order_id, user_id, side, price, "open", "", 0, ())
+
+    def _refused(self, offset: int, command: PlaceOrder | PlaceWithRules) -> Execution | None:
+        """Cancel a new order that its market, which is not open, does not take; None if it does."""
+        order_id, user_id, market, side, price, quantity = command[:6]
+        book, state = self.book(market), self.state_of(market)
+        takes_it = state == "post_only" and not book.would_trade(side, price)
+        if takes_it or order_id in book:  # what is in the book is a duplicate
+            return None
         self._seen[order_id] = offset
         self._seen_order.append(order_id)
         before, self.position = self.position, offset
         return Execution(
-            market, offset, before, order_id, user_id, side, price, status, reason, canceled, ()
-        )
+            market, offset, before, order_id, user_id, side, price, "canceled", f"market_{state}",
+            quantity, (),
+        )  # fmt: skip
 
     def _cancel(self, offset: int, command: CancelOrder) -> Execution | None:
         order_id, market = command
@@ -213,8 +257,11 @@ class Engine:
         _, user_id, side, price, remaining = order
         return _new(
             Execution,
-            (market, offset, before, order_id, user_id, side, price, "canceled", "", remaining, ()),
-        )
+            (
+                market, offset, before, order_id, user_id, side, price, "canceled", "", remaining,
+                (), (), 0,
+            ),
+        )  # fmt: skip
 
     def skip(self, offset: int) -> None:
         """Move past an event that the caller drops: a dead letter, or a duplicate it knows of.

@@ -18,6 +18,7 @@ a cancel stays O(1) amortised (plus the heap's logarithm when a level comes or g
 """
 
 from collections import deque
+from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
 from typing import Final, TypeAlias
 
@@ -92,6 +93,40 @@ class BookSide:
             del self.levels[key]
             self.stale.add(key)
             self._compact_keys()
+
+    def reduce(self, key: int, entry: BookEntry, quantity: int) -> None:
+        """Take some of a live order out of its level; the rest keeps its place."""
+        assert 0 < quantity < entry[REMAINING], entry
+        entry[REMAINING] -= quantity
+        self.levels[key].quantity -= quantity
+
+    def first_within(self, reach: int) -> BookEntry | None:
+        """Return the order that a taker who reaches `reach` meets first, if there is one."""
+        key = self.best_key()
+        if key is None or key > reach:
+            return None
+        level = self.levels[key]
+        while not level.queue[0][REMAINING]:
+            level.queue.popleft()
+            level.canceled -= 1
+        return level.queue[0]
+
+    def within(self, reach: int) -> Iterator[BookEntry]:
+        """Yield the live orders that a taker who reaches `reach` meets, in turn; changes nothing.
+
+        Costs time in proportion to the levels and orders looked at, and the tombstones and stale
+        keys between them: the heap is walked, not sorted.
+        """
+        keys = self.keys
+        due = [(keys[0], 0)] if keys else []
+        while due and due[0][0] <= reach:
+            key, place = heappop(due)
+            for child in (2 * place + 1, 2 * place + 2):
+                if child < len(keys):
+                    heappush(due, (keys[child], child))
+            level = self.levels.get(key)
+            if level is not None:
+                yield from (entry for entry in level.queue if entry[REMAINING])
 
     def best_key(self) -> int | None:
         """Return the key of the best level, `None` when the side is empty."""

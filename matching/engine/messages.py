@@ -26,6 +26,16 @@ Status: TypeAlias = Literal["open", "partially_filled", "filled", "canceled", "r
 """State of an order after an event. The engine itself never answers `rejected`: see `refuse`."""
 
 
+TimeInForce: TypeAlias = Literal["gtc", "ioc", "fok"]
+"""Good till canceled; immediate or cancel (what cannot trade at once is canceled); fill or kill
+(all of it trades at once, or nothing)."""
+
+Prevention: TypeAlias = Literal[
+    "none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel"
+]
+"""What happens when an order meets one of its own user. With `none` they trade."""
+
+
 class PlaceOrder(NamedTuple):
     """A limit order, good till canceled. `order_id` is unique over all markets, for ever."""
 
@@ -37,6 +47,23 @@ class PlaceOrder(NamedTuple):
     quantity: int
 
 
+class PlaceWithRules(NamedTuple):
+    """A limit order that says more than its price: how long it is good for, and whom it may meet.
+
+    `gtc` without `post_only` and with the prevention `none` is what a `PlaceOrder` is.
+    """
+
+    order_id: int
+    user_id: int
+    market: str
+    side: Side
+    price: int
+    quantity: int
+    time_in_force: TimeInForce = "gtc"
+    post_only: bool = False
+    prevention: Prevention = "none"
+
+
 class CancelOrder(NamedTuple):
     """Take what remains of an order out of its book. Who may ask is not the engine's business."""
 
@@ -44,7 +71,7 @@ class CancelOrder(NamedTuple):
     market: str
 
 
-Command: TypeAlias = PlaceOrder | CancelOrder
+Command: TypeAlias = PlaceOrder | PlaceWithRules | CancelOrder
 
 
 class Fill(NamedTuple):
@@ -60,12 +87,27 @@ class Fill(NamedTuple):
     quantity: int
 
 
+class SelfTrade(NamedTuple):
+    """A trade that was prevented, and what it took out of the book: lots of a maker at its price.
+
+    `canceled`: all that was left of the maker, because a rule cancels makers. Else the maker and
+    the taker were both reduced by `quantity`; what that leaves empty is canceled too.
+    """
+
+    maker_order_id: int
+    price: int
+    quantity: int
+    canceled: bool
+
+
 class Execution(NamedTuple):
     """All that one event did, in one result, so that no reader sees half an order.
 
     `previous_offset` is the offset of the event before this one, in whatever market: a reader that
     misses a result sees the gap. `user_id`, `side` and `price` (its limit) are those of the
     order that the event was about; `canceled_quantity` is what left the book without a trade.
+    `self_trades` are the makers that left it with their trade prevented, in turn;
+    `prevented_quantity` is by how much the order itself was reduced with them.
     """
 
     market: str
@@ -79,6 +121,8 @@ class Execution(NamedTuple):
     reason: str
     canceled_quantity: int
     fills: tuple[Fill, ...]
+    self_trades: tuple[SelfTrade, ...] = ()
+    prevented_quantity: int = 0
 
 
 class RestingOrder(NamedTuple):

@@ -118,12 +118,13 @@ SELECT c.epoch_id, c."offset", c.updated_at, l.side, l.price, l.quantity
 FROM (SELECT 1) AS one
 LEFT JOIN balances_checkpoint c ON c.partition = %(partition)s
 LEFT JOIN LATERAL (
-  (SELECT 'buy' AS side, {bid} AS price, sum(quantity - filled_quantity) AS quantity
+  (SELECT 'buy' AS side, {bid} AS price,
+     sum(quantity - filled_quantity - prevented_quantity) AS quantity
    FROM orders_order
    WHERE market_id = %(market)s AND side = 'buy' AND status IN ('open', 'partially_filled')
    GROUP BY 2 ORDER BY 2 DESC LIMIT %(levels)s)
   UNION ALL
-  (SELECT 'sell', {ask}, sum(quantity - filled_quantity)
+  (SELECT 'sell', {ask}, sum(quantity - filled_quantity - prevented_quantity)
    FROM orders_order
    WHERE market_id = %(market)s AND side = 'sell' AND status IN ('open', 'partially_filled')
    GROUP BY 2 ORDER BY 2 LIMIT %(levels)s)

@@ -134,17 +134,23 @@ WITH old AS (
   SELECT id, user_id, market_id, side, price, quantity, epoch, "offset" FROM orders_order
   WHERE market_id = ANY(%(markets)s) AND epoch < %(epoch)s AND status <> 'rejected'
     AND (finished_epoch IS NULL OR finished_epoch >= %(epoch)s)
-), filled AS (
+), gone AS (
   SELECT t.id, sum(t.quantity) AS quantity FROM (
     SELECT old.id, t.quantity, {_TAKER} AS taker_id
     FROM old JOIN balances_trade t ON t.buy_order_id = old.id
     UNION ALL
     SELECT old.id, t.quantity, {_TAKER}
     FROM old JOIN balances_trade t ON t.sell_order_id = old.id
+    UNION ALL
+    SELECT old.id, d.quantity, d.taker_order_id
+    FROM old JOIN balances_decrement d ON d.taker_order_id = old.id
+    UNION ALL
+    SELECT old.id, d.quantity, d.taker_order_id
+    FROM old JOIN balances_decrement d ON d.maker_order_id = old.id
   ) t JOIN orders_order taker ON taker.id = t.taker_id
   WHERE taker.epoch < %(epoch)s GROUP BY 1
 )
-SELECT old.id, user_id, market_id, side, price, old.quantity, coalesce(filled.quantity, 0)
-FROM old LEFT JOIN filled USING (id)
+SELECT old.id, user_id, market_id, side, price, old.quantity, coalesce(gone.quantity, 0)
+FROM old LEFT JOIN gone USING (id)
 ORDER BY epoch, "offset"
 """  # noqa: S608 - our own SQL

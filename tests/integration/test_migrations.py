@@ -123,5 +123,11 @@ def test_the_first_version_is_upgraded_with_all_that_it_has_written(scratch: str
     assert ask(scratch, "SELECT buyer_fee, seller_fee FROM balances_trade") == [(0, 0)]
     account = "SELECT is_active, is_staff, is_superuser FROM exchange_user WHERE id = 0"
     assert ask(scratch, account) == [(False, False, False)]
+    rules = "SELECT DISTINCT post_only, self_trade_prevention, prevented_quantity FROM orders_order"
+    assert ask(scratch, rules) == [(False, "none", 0)]
+    migrate(scratch, "balances", "0006")
+    migrate(scratch, "orders", "0003")  # and back, and forward again
+    migrate(scratch)
+    assert ask(scratch, rules) == [(False, "none", 0)]
     unchecked = "SELECT conname FROM pg_constraint WHERE NOT convalidated"
     assert ask(scratch, unchecked) == []

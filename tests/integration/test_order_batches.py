@@ -257,6 +257,8 @@ def test_a_batch_of_the_longest_orders_fits(api: ApiClient) -> None:
         "order_type": "sell",
         "type": "limit",
         "time_in_force": "gtc",
+        "post_only": False,
+        "self_trade_prevention": "decrement_and_cancel",
         "quantity": f"{'9' * 20}.{'9' * 18}",
         "price": f"{'9' * 20}.{'9' * 18}",
         "client_order_id": "x" * 64,

@@ -12,7 +12,8 @@ import pytest
 from django.db import connection
 from django.test import Client
 
-from exchange.records import decode_order_event
+from balances import services
+from exchange.records import NewOrder, decode_order_event
 from orders import outbox
 from orders.models import Market, Order
 from tests.api import FULL, SHORT, ApiClient, Stores
@@ -27,9 +28,11 @@ def test_the_short_form_stores_an_order(api: ApiClient) -> None:
     order = Order.objects.get()
     assert response.json() == {
         "id": order.pk, "client_order_id": None, "user_id": 1, "market": "ADA-USDT", "side": "buy",
-        "type": "limit", "time_in_force": "gtc", "price": "1.9", "quantity": "10",
-        "filled_quantity": "0", "remaining_quantity": "10", "filled_quote": "0",
-        "maker_fee_rate": "0", "taker_fee_rate": "0", "status": "pending", "reason": "", "cancel_requested": False, "finished_at": None,
+        "type": "limit", "time_in_force": "gtc", "post_only": False,
+        "self_trade_prevention": "cancel_taker", "price": "1.9", "quantity": "10",
+        "filled_quantity": "0", "prevented_quantity": "0", "remaining_quantity": "10", "filled_quote": "0",
+        "maker_fee_rate": "0", "taker_fee_rate": "0",
+        "status": "pending", "reason": "", "cancel_requested": False, "finished_at": None,
         "created_at": order.created_at.isoformat().replace("+00:00", "Z"),
     }  # fmt: skip
     assert balance_of(1, "USDT") == ("981", "19")
@@ -180,6 +183,47 @@ def test_an_order_shows_what_became_of_it(exchange_world: World, api: ApiClient)
         "filled_quote": "7.6", "finished_at": None,
     }  # fmt: skip
     assert expected.items() <= body.items()
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"time_in_force": "ioc", "self_trade_prevention": "none"},
+        {"time_in_force": "fok", "self_trade_prevention": "cancel_both"},
+        {"post_only": True, "self_trade_prevention": "decrement_and_cancel"},
+    ],
+)
+def test_an_order_has_the_rules_that_it_was_sent_with(
+    exchange_world: World, api: ApiClient, rules: dict[str, Any]
+) -> None:
+    sent = api.order(**rules).json()
+    one, two = api.post(
+        "/orders/batch", {"orders": [SHORT | rules, SHORT]}, content_type="application/json"
+    ).json()["results"]
+    assert rules.items() <= sent.items()
+    assert rules.items() <= one["order"].items()
+    assert two["order"]["self_trade_prevention"] == "cancel_taker"
+    outbox.flush()
+    event = decode_order_event(exchange_world.order_events()[0].value)
+    assert isinstance(event, NewOrder)
+    assert {name: getattr(event, name) for name in rules} == rules
+    exchange_world.pump()
+    assert differences() == []
+
+
+def test_an_order_does_not_trade_with_its_own_user_unless_it_says_so(
+    exchange_world: World, api: ApiClient
+) -> None:
+    services.deposit(user_id=1, asset="ADA", amount=Decimal(10))
+    api.order()
+    stopped = api.order(order_type="sell", quantity=1).json()["id"]
+    trades = api.order(order_type="sell", quantity=1, self_trade_prevention="none").json()["id"]
+    outbox.flush()
+    exchange_world.pump()
+    body = api.get(f"/orders/{stopped}").json()
+    assert (body["status"], body["reason"]) == ("canceled", "self_trade")
+    assert api.get(f"/orders/{trades}").json()["status"] == "filled"
+    assert differences() == []
 
 
 def test_a_cancel_is_accepted_and_carried_out_by_the_engine(

@@ -7,6 +7,12 @@ The rules: the best price first, then the oldest; a trade at the maker's price; 
 limit order rests; after `max_fills` trades an order that could trade on is canceled; trade numbers are
 dense per market; a market that is halted or cancel-only cancels every new order, one that is
 post-only those that would trade; of a market's changes the highest number so far counts; an order id counts once; canceling what is not in the book does nothing; a result names the offset of the result before it.
+
+And: what remains of an immediate-or-cancel order is canceled. A post-only order that could trade is
+canceled. A fill-or-kill order is canceled, with nothing else changed, unless the orders it may meet,
+the first `max_fills` at most, fill it whole before one of its own user comes. An order that prevents
+self-trades does this instead of the trade with an order of its own user, which counts as a trade for
+`max_fills`: cancel itself, the other, both; or take the smaller remainder from both.
 """
 
 from dataclasses import dataclass, field, replace
@@ -40,6 +46,16 @@ class NaiveTrade:
 
 
 @dataclass(frozen=True)
+class NaiveSelfTrade:
+    """A trade that was prevented, and what it took out of the book."""
+
+    maker_order_id: int
+    price: int
+    quantity: int
+    canceled: bool
+
+
+@dataclass(frozen=True)
 class NaiveResult:
     """What one event did."""
 
@@ -54,6 +70,8 @@ class NaiveResult:
     canceled_quantity: int = 0
     trades: tuple[NaiveTrade, ...] = ()
     reason: str = ""
+    self_trades: tuple[NaiveSelfTrade, ...] = ()
+    prevented_quantity: int = 0
 
 
 @dataclass
@@ -70,7 +88,7 @@ class NaiveExchange:
     events: list[int] = field(default_factory=list)
     """The offsets of all events, in order."""
 
-    def place(
+    def place(  # noqa: PLR0912 - the rules, one after the other
         self,
         offset: int,
         *,
@@ -80,6 +98,9 @@ class NaiveExchange:
         side: SideName,
         price: int,
         quantity: int,
+        time_in_force: str = "gtc",
+        post_only: bool = False,
+        prevention: str = "none",
     ) -> NaiveResult | None:
         """Match one limit order, one trade at a time."""
         self.events.append(offset)
@@ -94,16 +115,30 @@ class NaiveExchange:
             return self.result(
                 offset, taker, "canceled", canceled_quantity=quantity, reason=f"market_{state}"
             )
-        while taker.remaining > 0:
+        self_trades: list[NaiveSelfTrade] = []
+        prevented = 0
+        reason = ""
+        if post_only and self.makers_for(taker):
+            reason = "post_only_would_trade"
+        if time_in_force == "fok":
+            reason = self.why_not_filled_whole(taker, prevention)
+        while taker.remaining > 0 and not reason:
             makers = self.makers_for(taker)
             if not makers:
                 break
-            if len(trades) == self.max_fills:
-                return self.result(
-                    offset, taker, "canceled", canceled_quantity=taker.remaining,
-                    trades=tuple(trades), reason="fill_limit",
-                )  # fmt: skip
+            if len(trades) + len(self_trades) == self.max_fills:
+                reason = "fill_limit"
+                break
             maker = makers[0]
+            if maker.user_id == user_id and prevention != "none":
+                if prevention in ("cancel_taker", "cancel_both"):
+                    reason = "self_trade"
+                if prevention != "cancel_taker":
+                    self_trade = self.prevent(taker, maker, prevention)
+                    self_trades.append(self_trade)
+                    prevented += 0 if self_trade.canceled else self_trade.quantity
+                self.rows = [row for row in self.rows if row.remaining > 0]
+                continue
             quantity_traded = min(maker.remaining, taker.remaining)
             maker.remaining -= quantity_traded
             taker.remaining -= quantity_traded
@@ -118,15 +153,53 @@ class NaiveExchange:
                     quantity=quantity_traded,
                 )
             )
-        if taker.remaining > 0:
+        if taker.remaining > 0 and not reason and time_in_force == "ioc":
+            reason = "ioc_remainder"
+        if taker.remaining == 0 and prevented:
+            reason = "self_trade"
+        if taker.remaining > 0 and not reason:
             self.rows.append(taker)
+        if reason:
+            return self.result(
+                offset, taker, "canceled", canceled_quantity=taker.remaining,
+                trades=tuple(trades), reason=reason, self_trades=tuple(self_trades),
+                prevented_quantity=prevented,
+            )  # fmt: skip
         if taker.remaining == 0:
             status = "filled"
         elif trades:
             status = "partially_filled"
         else:
             status = "open"
-        return self.result(offset, taker, status, trades=tuple(trades))
+        return self.result(
+            offset, taker, status, trades=tuple(trades), self_trades=tuple(self_trades),
+            prevented_quantity=prevented,
+        )  # fmt: skip
+
+    def prevent(self, taker: Row, maker: Row, prevention: str) -> NaiveSelfTrade:
+        """Take out of the book what the rule says, instead of the trade."""
+        if prevention in ("cancel_maker", "cancel_both"):
+            taken, maker.remaining = maker.remaining, 0
+            return NaiveSelfTrade(maker.order_id, maker.price, taken, canceled=True)
+        both = min(maker.remaining, taker.remaining)
+        maker.remaining -= both
+        taker.remaining -= both
+        return NaiveSelfTrade(maker.order_id, maker.price, both, canceled=False)
+
+    def why_not_filled_whole(self, taker: Row, prevention: str) -> str:
+        """Return why a fill-or-kill order is canceled, "" if it is not."""
+        makers = self.makers_for(taker)
+        for count in range(len(makers) + 1):
+            before = makers[:count]
+            if sum(row.remaining for row in before) >= taker.remaining:
+                return ""
+            if count == len(makers):
+                return "fok_not_fillable"
+            if count == self.max_fills:
+                return "fill_limit"
+            if prevention != "none" and makers[count].user_id == taker.user_id:
+                return "self_trade"
+        raise AssertionError
 
     def change_market(self, offset: int, *, market: str, change_id: int, state: str) -> bool:
         """Put a market into a state, unless a change with this number or a higher one was here."""
@@ -154,6 +227,8 @@ class NaiveExchange:
         canceled_quantity: int = 0,
         trades: tuple[NaiveTrade, ...] = (),
         reason: str = "",
+        self_trades: tuple[NaiveSelfTrade, ...] = (),
+        prevented_quantity: int = 0,
     ) -> NaiveResult:
         """Build the result of the event at `offset`."""
         return NaiveResult(
@@ -168,6 +243,8 @@ class NaiveExchange:
             canceled_quantity=canceled_quantity,
             trades=trades,
             reason=reason,
+            self_trades=self_trades,
+            prevented_quantity=prevented_quantity,
         )
 
     def makers_for(self, taker: Row) -> list[Row]:

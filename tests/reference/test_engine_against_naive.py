@@ -4,6 +4,7 @@ Deterministic: hypothesis is derandomized and the long flow has a fixed seed.
 """
 
 import random
+from collections import Counter
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,12 +21,32 @@ from matching.engine import (
     Execution,
     MarketState,
     PlaceOrder,
+    PlaceWithRules,
+    Prevention,
+    TimeInForce,
 )
-from tests.reference.naive import NaiveExchange, NaiveResult, NaiveTrade, SideName
+from tests.reference.naive import (
+    NaiveExchange,
+    NaiveResult,
+    NaiveSelfTrade,
+    NaiveTrade,
+    SideName,
+)
 
 MARKETS = ("BTC-USDT", "BTC-EUR")
 LAST_TRADE_IDS = {"BTC-USDT": 0, "BTC-EUR": 41}
 SIDES: dict[SideName, int] = {"buy": BUY, "sell": SELL}
+Rules = tuple[TimeInForce, bool, Prevention]
+PREVENTIONS: tuple[Prevention, ...] = (
+    "none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel",
+)  # fmt: skip
+RESTING: tuple[tuple[TimeInForce, bool], ...] = (
+    ("gtc", False), ("gtc", True), ("ioc", False), ("fok", False),
+)  # fmt: skip
+ALL_RULES: list[Rules] = [
+    (*resting, prevention) for resting in RESTING for prevention in PREVENTIONS
+]
+NO_RULES: Rules = ("gtc", False, "none")
 SIDE_NAMES: dict[int, SideName] = {BUY: "buy", SELL: "sell"}
 
 
@@ -40,6 +61,8 @@ class Event:
     side: SideName | None = None
     price: int = 0
     quantity: int = 0
+    rules: Rules | None = None
+    """None: a plain order. The same as `NO_RULES`, but another way through the engine."""
 
 
 def new_engine(max_fills: int = MAX_FILLS) -> Engine:
@@ -56,24 +79,28 @@ def new_naive(max_fills: int = MAX_FILLS) -> NaiveExchange:
 def apply_to_engine(engine: Engine, offset: int, event: Event) -> Execution | None:
     if event.side is None:
         return engine.apply(offset, CancelOrder(event.order_id, event.market))
-    return engine.apply(
-        offset,
-        PlaceOrder(
-            order_id=event.order_id,
-            user_id=event.user_id,
-            market=event.market,
-            side=SIDES[event.side],
-            price=event.price,
-            quantity=event.quantity,
-        ),
+    plain = PlaceOrder(
+        order_id=event.order_id,
+        user_id=event.user_id,
+        market=event.market,
+        side=SIDES[event.side],
+        price=event.price,
+        quantity=event.quantity,
     )
+    if event.rules is None:
+        return engine.apply(offset, plain)
+    return engine.apply(offset, PlaceWithRules(*plain, *event.rules))
 
 
 def apply_to_naive(naive: NaiveExchange, offset: int, event: Event) -> NaiveResult | None:
     if event.side is None:
         return naive.cancel(offset, market=event.market, order_id=event.order_id)
+    time_in_force, post_only, prevention = event.rules or NO_RULES
     return naive.place(
         offset,
+        time_in_force=time_in_force,
+        post_only=post_only,
+        prevention=prevention,
         market=event.market,
         order_id=event.order_id,
         user_id=event.user_id,
@@ -107,6 +134,8 @@ def in_naive_terms(execution: Execution | None) -> NaiveResult | None:
             for fill in execution.fills
         ),
         reason=execution.reason,
+        self_trades=tuple(NaiveSelfTrade(*prevented) for prevented in execution.self_trades),
+        prevented_quantity=execution.prevented_quantity,
     )
 
 
@@ -162,6 +191,7 @@ places = st.builds(
     side=st.sampled_from(("buy", "sell")),
     price=st.integers(98, 102),
     quantity=st.integers(1, 6),
+    rules=st.one_of(st.none(), st.sampled_from(ALL_RULES)),
 )
 cancels = st.builds(
     Event,
@@ -169,7 +199,7 @@ cancels = st.builds(
     market=st.sampled_from(MARKETS),
     order_id=st.integers(1, 70),
 )
-fill_limits = st.sampled_from((1, 2, MAX_FILLS))
+fill_limits = st.sampled_from((1, 2, 3, MAX_FILLS))
 flows = st.lists(st.one_of(places, places, cancels), max_size=60)
 
 
@@ -237,20 +267,33 @@ def distinct_orders(flow: list[Event]) -> list[Event]:
 
 
 @pytest.mark.parametrize(
-    ("seed", "spread", "max_fills"), [(1, 3, MAX_FILLS), (2, 40, MAX_FILLS), (3, 3, 3)]
+    ("seed", "spread", "max_fills", "with_rules"),
+    [
+        (1, 3, MAX_FILLS, 0),
+        (2, 40, MAX_FILLS, 0),
+        (3, 3, 3, 0),
+        (4, 3, MAX_FILLS, 0.5),
+        (5, 3, 3, 0.9),
+    ],
 )
-def test_a_long_flow_has_the_naive_results(seed: int, spread: int, max_fills: int) -> None:
+def test_a_long_flow_has_the_naive_results(
+    seed: int, spread: int, max_fills: int, with_rules: float
+) -> None:
     rng = random.Random(seed)
     engine, naive = new_engine(max_fills), new_naive(max_fills)
     trades = cancels_done = ignored = 0
+    reasons: Counter[str] = Counter()
+    preventions: Counter[bool] = Counter()
 
-    for offset, event in enumerate(long_flow(rng, 20_000, spread)):
+    for offset, event in enumerate(long_flow(rng, 20_000, spread, with_rules)):
         expected = apply_to_naive(naive, offset, event)
         assert in_naive_terms(apply_to_engine(engine, offset, event)) == expected
 
         trades += len(expected.trades) if expected else 0
         cancels_done += expected is not None and expected.status == "canceled"
         ignored += expected is None
+        reasons[expected.reason if expected else ""] += 1
+        preventions.update(p.canceled for p in (expected.self_trades if expected else ()))
         if offset % 500 == 0:
             engine.validate()
             assert_same_books(engine, naive)
@@ -258,9 +301,13 @@ def test_a_long_flow_has_the_naive_results(seed: int, spread: int, max_fills: in
     engine.validate()
     assert_same_books(engine, naive)
     assert min(trades, cancels_done, ignored) > 500, "the flow does not reach all that it should"
+    if with_rules:
+        words = ("ioc_remainder", "fok_not_fillable", "self_trade", "post_only_would_trade")
+        assert min(reasons[word] for word in words) > 50, reasons
+        assert min(preventions[True], preventions[False]) > 30, preventions
 
 
-def long_flow(rng: random.Random, count: int, spread: int) -> list[Event]:
+def long_flow(rng: random.Random, count: int, spread: int, with_rules: float = 0.0) -> list[Event]:
     """Return places, duplicates, and cancels of orders live, finished and unknown."""
     flow: list[Event] = []
     last_id = 0
@@ -283,6 +330,7 @@ def long_flow(rng: random.Random, count: int, spread: int) -> list[Event]:
                 side=side,
                 price=1_000 - away if side == "buy" else 1_000 + away,
                 quantity=rng.randint(1, 20),
+                rules=rng.choice(ALL_RULES) if rng.random() < with_rules else None,
             )
         )
     return flow

@@ -39,7 +39,11 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "side": st.one_of(st.sampled_from(["buy", "sell"]), _TEXT),
     "order_type": st.one_of(st.sampled_from(["buy", "sell"]), _TEXT),
     "type": st.one_of(st.just("limit"), _TEXT),
-    "time_in_force": st.one_of(st.just("gtc"), _TEXT),
+    "time_in_force": st.one_of(st.sampled_from(["gtc", "ioc", "fok", "gtd"]), _TEXT),
+    "post_only": st.one_of(st.booleans(), st.sampled_from([1, 0, "true", None, "yes"])),
+    "self_trade_prevention": st.one_of(
+        st.sampled_from([*Order.SelfTradePrevention.values, "cancel", None]), _TEXT
+    ),
     "quantity": _AMOUNTS,
     "price": _AMOUNTS,
     "client_order_id": st.one_of(
@@ -77,7 +81,11 @@ def test_what_programs_send_is_read_fast() -> None:
     full = {"user_id": 1, "market": "ADA-USDT", "side": "buy", "type": "limit",
             "time_in_force": "gtc", "quantity": "10", "price": Decimal("1.9"),
             "client_order_id": "my-1"}  # fmt: skip
-    for order in (_PLAIN, full, {**full, "client_order_id": None}, {**full, "order_type": "buy"}):
+    rules = {"time_in_force": "ioc", "post_only": False, "self_trade_prevention": "cancel_both"}
+    for order in (
+        _PLAIN, full, {**full, "client_order_id": None}, {**full, "order_type": "buy"},
+        {**full, **rules},
+    ):  # fmt: skip
         assert plain_order(order) is not None, order
 
 
@@ -90,7 +98,9 @@ _STORED = st.decimals(min_value=0, max_value=10**19, places=18)
     st.builds(
         Order, id=st.integers(1), user_id=st.integers(1), market_id=st.just("ADA-USDT"),
         side=st.sampled_from(Order.Side.values), price=_STORED, quantity=_STORED,
-        filled_quantity=_STORED, filled_quote=_STORED,
+        filled_quantity=_STORED, filled_quote=_STORED, prevented_quantity=_STORED,
+        time_in_force=st.sampled_from(Order.TimeInForce.values), post_only=st.booleans(),
+        self_trade_prevention=st.sampled_from(Order.SelfTradePrevention.values),
         status=st.sampled_from(Order.Status.values), reason=st.text(max_size=5),
         client_order_id=st.none() | st.just("my-1"), created_at=_MOMENTS,
         finished_at=st.none() | _MOMENTS, cancel_requested_at=st.none() | _MOMENTS,

@@ -13,6 +13,7 @@ from exchange.records import (
     MarketChanged,
     NewOrder,
     RecordError,
+    SelfTrade,
     Trade,
     decode_order_event,
     decode_trade_event,
@@ -38,7 +39,10 @@ TRADE = Trade(
 )  # fmt: skip
 EXECUTION = Execution(
     event="new", market="ADA-USDT", epoch=1, offset=5, previous_offset=4, order_id=3, user_id=7,
-    side="sell", price="1.5", status="filled", trades=(TRADE,),
+    side="sell", price="1.5", status="filled", trades=(TRADE,), prevented_quantity="2",
+    self_trades=(
+        SelfTrade(maker_order_id=1, price="1.9", quantity="2", effect="decremented"),
+    ),
 )  # fmt: skip
 
 Decode = Callable[[bytes], Any]
@@ -83,6 +87,24 @@ def test_an_unknown_field_is_refused(record: Any, decode: Decode) -> None:
     refused(decode, fields_of(record) | {"surprise": 1})
 
 
+def test_a_new_order_from_before_there_were_rules_has_none() -> None:
+    fields = fields_of(NEW)
+    for name in ("post_only", "self_trade_prevention"):
+        del fields[name]
+    old = decode_order_event(json.dumps(fields).encode())
+    assert isinstance(old, NewOrder)
+    assert (old.time_in_force, old.post_only, old.self_trade_prevention) == ("gtc", False, "none")
+
+
+def test_an_execution_from_before_there_were_rules_has_prevented_nothing() -> None:
+    fields = fields_of(EXECUTION)
+    for name in ("self_trades", "prevented_quantity"):
+        del fields[name]
+    old = decode_trade_event(json.dumps(fields).encode())
+    assert isinstance(old, Execution)
+    assert (old.self_trades, old.prevented_quantity) == ((), "0")
+
+
 def test_an_unknown_field_inside_a_trade_is_refused() -> None:
     fields = fields_of(EXECUTION)
     fields["trades"][0]["surprise"] = 1
@@ -91,8 +113,11 @@ def test_an_unknown_field_inside_a_trade_is_refused() -> None:
 
 @pytest.mark.parametrize(("record", "decode"), RECORDS)
 def test_every_missing_field_without_a_default_is_refused(record: Any, decode: Decode) -> None:
-    optional = {"v", "request_id", "reason", "canceled_quantity", "trades"}
-    optional |= {"maker_fee_rate", "taker_fee_rate"}
+    optional = {
+        "v", "request_id", "reason", "canceled_quantity", "trades", "self_trades",
+        "prevented_quantity", "post_only", "self_trade_prevention", "maker_fee_rate",
+        "taker_fee_rate",
+    }  # fmt: skip
     fields = fields_of(record)
     if decode is decode_trade_event:
         optional.add("type")  # nothing else is on that topic, so msgspec does not ask for it
@@ -168,8 +193,8 @@ def test_a_market_that_cannot_be_one_is_refused(market: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("side", "hold"), ("order_type", "market"), ("time_in_force", "ioc"), ("created_at", 5),
-        ("request_id", 5),
+        ("side", "hold"), ("order_type", "market"), ("time_in_force", "gtd"), ("created_at", 5),
+        ("request_id", 5), ("post_only", 1), ("self_trade_prevention", "cancel"),
     ],
 )  # fmt: skip
 def test_a_new_order_of_a_kind_nobody_knows_is_refused(field: str, value: Any) -> None:
@@ -181,7 +206,8 @@ def test_a_new_order_of_a_kind_nobody_knows_is_refused(field: str, value: Any) -
     [
         ("event", "amend"), ("status", "pending"), ("status", "done"), ("epoch", 0), ("offset", -1),
         ("previous_offset", -2), ("canceled_quantity", "-1"), ("canceled_quantity", 1),
-        ("trades", {}), ("trades", [1]), ("trades", None),
+        ("trades", {}), ("trades", [1]), ("trades", None), ("self_trades", [1]),
+        ("prevented_quantity", "-1"),
     ],
 )  # fmt: skip
 def test_an_execution_that_cannot_have_happened_is_refused(field: str, value: Any) -> None:

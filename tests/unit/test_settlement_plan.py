@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from balances.settlement import SettlementPlan, plan
-from exchange.records import Execution, Trade
+from exchange.records import Execution, SelfTrade, Trade
 
 BUYER, SELLER = 1, 2
 BUY, SELL = 10, 20
@@ -236,3 +236,39 @@ def test_the_smallest_and_the_largest_amounts_stay_exact() -> None:
     value = Decimal(quantity) * Decimal(price)
     assert changes(planned)[SELLER, "USDT"] == (value, Decimal(0))
     assert changes(planned)[BUYER, "USDT"] == (Decimal(quantity) - value, -Decimal(quantity))
+
+
+def test_a_maker_that_a_prevented_self_trade_cancels_gets_all_of_it_back() -> None:
+    stops = SelfTrade(maker_order_id=BUY, price="1.5", quantity="4", effect="canceled")
+    planned = plan(
+        [
+            execution(
+                status="canceled", reason="self_trade", canceled_quantity="3", self_trades=(stops,)
+            )
+        ]
+    )
+    assert_conserved(planned)
+    # Both orders are of the seller: the maker held quote, the taker base.
+    assert changes(planned) == {
+        (SELLER, "USDT"): amounts("6", "-6"),
+        (SELLER, "ADA"): amounts("3", "-3"),
+    }
+    maker = planned.orders[BUY]
+    assert (maker.user_id, maker.side, maker.is_new) == (SELLER, "buy", False)
+    assert (maker.finished_as, maker.reason) == ("canceled", "self_trade")
+    assert maker.canceled_quantity == Decimal(4)
+    assert planned.decrements == []
+
+
+def test_two_orders_that_are_reduced_both_get_that_much_back() -> None:
+    reduces = SelfTrade(maker_order_id=BUY, price="1.5", quantity="4", effect="decremented")
+    planned = plan([execution(prevented_quantity="4", self_trades=(reduces,))])
+    assert_conserved(planned)
+    assert changes(planned) == {
+        (SELLER, "USDT"): amounts("6", "-6"),
+        (SELLER, "ADA"): amounts("4", "-4"),
+    }
+    assert planned.orders[BUY].prevented_quantity == Decimal(4)
+    assert planned.orders[SELL].prevented_quantity == Decimal(4)
+    assert planned.orders[BUY].finished_as == planned.orders[SELL].finished_as == ""
+    assert [tuple(row) for row in planned.decrements] == [(SELL, BUY, Decimal(4))]

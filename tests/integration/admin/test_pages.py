@@ -15,6 +15,7 @@ from balances.models import (
     Balance,
     CacheTrust,
     Checkpoint,
+    Decrement,
     LedgerEntry,
     LogEpoch,
     MarketHalt,
@@ -43,6 +44,7 @@ OURS = [
     Balance,
     LedgerEntry,
     Trade,
+    Decrement,
     Checkpoint,
     LogEpoch,
     MarketHalt,
@@ -51,10 +53,18 @@ OURS = [
     DeadManSwitch,
 ]
 READ_ONLY = [
-    Transfer, Order, MarketChange, Balance, LedgerEntry, Trade, Checkpoint, LogEpoch, MarketHalt, PastHalt, CacheTrust,
-    DeadManSwitch,
+    Transfer, Order, MarketChange, Balance, LedgerEntry, Trade, Decrement, Checkpoint, LogEpoch, MarketHalt,
+    PastHalt, CacheTrust, DeadManSwitch,
 ]  # fmt: skip
 REGISTERED = [*OURS, CacheTrust, User, FeeTier, Group, ApiKey]
+
+
+@pytest.fixture
+def operator(operator: Client) -> Client:
+    """The operator's browser; there is also something that no check of the books would let pass."""
+    buy, sell = Order.objects.order_by("pk")
+    Decrement.objects.create(taker_order=sell, maker_order=buy, quantity=Decimal(1))
+    return operator
 
 
 def test_every_model_has_its_page() -> None:

@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from django.test.utils import override_settings
 from pytest_django import DjangoDbBlocker
 
-from balances import transfers
+from balances import services, transfers
 from balances.audit import CHECKS, Outcome, parameters, run_check
 from balances.audit.runner import partitions_of_assets
 from exchange.kafka import Log
@@ -42,6 +42,7 @@ def books(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         world.pump()
         begin_anew(world)
         random_flow(world, seed=4, count=60)
+        prevent_a_self_trade(world)
         world.pump()
         ask_for_transfers()
         random_flow(world, seed=5, count=5)  # pending: on the log, and not matched yet
@@ -49,6 +50,13 @@ def books(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         world.close()
         log.delete_topics()
         call_command("flush", interactive=False)
+
+
+def prevent_a_self_trade(world: World) -> None:
+    """Two orders of user 1 reduce each other: the taker has nothing left, the maker lives on."""
+    services.deposit(user_id=1, asset="ETH", amount=Decimal(10))
+    world.place(1, "sell", 5, 20, market="ETH-USDT")
+    world.place(1, "buy", 2, 20, market="ETH-USDT", self_trade_prevention="decrement_and_cancel")
 
 
 def ask_for_transfers() -> None:

@@ -16,8 +16,77 @@ SWITCH = (
     "INSERT INTO orders_deadmanswitch"
     " (user_id, timeout_seconds, expires_at, fired_at, last_order_id, canceling) VALUES"
 )
+MAKER = "(SELECT maker_order_id FROM balances_decrement)"
 
 ORDER_DAMAGES = [
+    Damage(
+        "a prevented self-trade is deleted",
+        ("DELETE FROM balances_decrement",),
+        {"order_decrements": ()},
+    ),
+    Damage(
+        "a prevented self-trade is of a larger quantity",
+        ("UPDATE balances_decrement SET quantity = quantity + 1",),
+        {"order_decrements": ()},
+    ),
+    Damage(
+        "a prevented self-trade is of another maker",
+        (f"UPDATE balances_decrement SET maker_order_id = {OPEN}",),
+        {"order_decrements": ()},
+    ),
+    Damage(
+        "an order reduced others that its rule would not",
+        (
+            "UPDATE orders_order SET self_trade_prevention = 'cancel_both' WHERE id ="
+            " (SELECT taker_order_id FROM balances_decrement)",
+        ),
+        {"order_decrements": ()},
+    ),
+    Damage(
+        "a reduced order is worth its whole quantity again",
+        (f"UPDATE orders_order SET prevented_quantity = 0 WHERE id = {MAKER}",),
+        {"holds": (), "order_ledger": (ANY, "open"), "order_decrements": ()},
+    ),
+    Damage(
+        "an order is reduced by more than it has",
+        (f"UPDATE orders_order SET prevented_quantity = quantity WHERE id = {MAKER}",),
+        {
+            "holds": (),
+            "order_ledger": (ANY, "open"),
+            "order_decrements": (),
+            "order_states": (ANY, "open"),
+        },
+    ),
+    Damage(
+        "an order that may not rest is live",
+        (f"UPDATE orders_order SET time_in_force = 'ioc' WHERE id = {OPEN}",),
+        {"order_rules": (ANY, "open", "ioc")},
+    ),
+    Damage(
+        "a fill-or-kill order is filled in part",
+        (
+            "UPDATE orders_order SET time_in_force = 'fok' WHERE id = (SELECT min(id)"
+            " FROM orders_order WHERE filled_quantity > 0 AND status = 'canceled')",
+        ),
+        {"order_rules": (ANY, "canceled", "fok")},
+    ),
+    Damage(
+        "a post-only order has taken",
+        (
+            "UPDATE orders_order SET post_only = true WHERE id = (SELECT CASE taker_side"
+            f" WHEN 'buy' THEN buy_order_id ELSE sell_order_id END FROM balances_trade WHERE {ONE_TRADE})",
+        ),
+        {"order_rules": ()},
+    ),
+    Damage(
+        "an order that prevents self-trades has one",
+        (
+            "UPDATE orders_order SET self_trade_prevention = 'cancel_taker' WHERE id ="
+            " (SELECT CASE taker_side WHEN 'buy' THEN buy_order_id ELSE sell_order_id END"
+            " FROM balances_trade WHERE buyer_id = seller_id ORDER BY id LIMIT 1)",
+        ),
+        {"order_rules": ()},
+    ),
     Damage(
         "a live order asks for more",
         (f"UPDATE orders_order SET quantity = quantity + 1 WHERE id = {OPEN}",),

@@ -37,6 +37,9 @@ GARBLED: dict[str, Garble] = {
     "another side": changed(side="sell"),
     "another user": changed(user_id=2),
     "another market": changed(market="BTC-USDT"),
+    "another time in force": changed(time_in_force="ioc"),
+    "another post-only flag": changed(post_only=True),
+    "another self-trade prevention": changed(self_trade_prevention="cancel_both"),
 }
 
 

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -27,8 +28,11 @@ from tests.integration.pipeline.test_relay import let_time_pass
 from tests.support import World, balance_of, differences, status_of
 
 
-def random_flow(world: World, seed: int, count: int) -> list[Order]:
-    """Place and cancel at random, on two markets of one asset and one of another."""
+def random_flow(world: World, seed: int, count: int, *, rules: bool = False) -> list[Order]:
+    """Place and cancel at random, on two markets of one asset and one of another.
+
+    `rules`: orders of every time in force, post-only, and with every self-trade prevention.
+    """
     for user_id in (1, 2):
         for asset in ("USDT", "ADA", "BTC"):
             balances.deposit(user_id=user_id, asset=asset, amount=Decimal(100_000))
@@ -53,9 +57,19 @@ def random_flow(world: World, seed: int, count: int) -> list[Order]:
                 rng.randint(1, 9),
                 str(ticks.quantize(Decimal(step))),
                 market=market,
+                **(_rules_at_random(rng) if rules else {}),
             )
         )
     return placed
+
+
+def _rules_at_random(rng: random.Random) -> dict[str, Any]:
+    time_in_force = rng.choice(("gtc", "gtc", "gtc", "ioc", "fok"))
+    return {
+        "time_in_force": time_in_force,
+        "post_only": time_in_force == "gtc" and rng.random() < 0.2,
+        "self_trade_prevention": rng.choice(Order.SelfTradePrevention.values),
+    }
 
 
 def outcome() -> list[tuple[object, ...]]:

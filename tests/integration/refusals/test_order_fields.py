@@ -50,6 +50,14 @@ def test_a_halted_market_takes_no_orders(lasting_world: World, refusing: ApiClie
     assert refusal(full) == (422, "market_halted", "market")
 
 
+@pytest.mark.parametrize("time_in_force", ["ioc", "fok"])
+def test_a_post_only_order_that_may_not_rest_is_refused(
+    refusing: ApiClient, time_in_force: str
+) -> None:
+    response = refusing.order(time_in_force=time_in_force, post_only=True)
+    assert refusal(response) == (422, "post_only_needs_gtc", "post_only")
+
+
 @pytest.mark.parametrize(
     ("quantity", "price", "code"),
     [
@@ -204,7 +212,15 @@ def test_a_missing_or_null_field_is_required(refusing: ApiClient, field: str) ->
         ("order_type", '"\\u0000"', "invalid_choice"),
         ("order_type", f'"{"x" * 60_000}"', "invalid_choice"),
         ("type", '"market"', "invalid_choice"),
-        ("time_in_force", '"ioc"', "invalid_choice"),
+        ("time_in_force", '"gtd"', "invalid_choice"),
+        ("time_in_force", '"IOC"', "invalid_choice"),
+        ("time_in_force", "null", "required"),
+        ("post_only", '"true"', "invalid"),
+        ("post_only", "1", "invalid"),
+        ("post_only", "null", "required"),
+        ("self_trade_prevention", '"cancel"', "invalid_choice"),
+        ("self_trade_prevention", "true", "invalid_choice"),
+        ("self_trade_prevention", "null", "required"),
         ("client_order_id", '""', "required"),
         ("client_order_id", '"a b"', "invalid"),
         ("client_order_id", '"a\\n"', "invalid"),

@@ -39,6 +39,35 @@ def test_a_random_flow(exchange_world: World, seed: int) -> None:
     )
 
 
+def test_a_random_flow_of_orders_with_rules(exchange_world: World) -> None:
+    random_flow(exchange_world, seed=31, count=80, rules=True)
+    exchange_world.pump()
+    assert found_in(replay()) == []
+    assert differences() == []
+
+
+def test_a_log_that_begins_with_orders_that_self_trades_have_reduced(
+    exchange_world: World,
+) -> None:
+    """How much of them was left is not in the log any more."""
+    world = exchange_world
+    reduced = world.place(1, "buy", 10, "1.9")
+    world.place(2, "sell", 1, "1.9")
+    services.deposit(user_id=1, asset="ADA", amount=Decimal(5))
+    world.place(1, "sell", 3, "1.9", self_trade_prevention="decrement_and_cancel")
+    world.pump()
+    begin_anew(world)
+    world.place(1, "sell", 2, "1.9", self_trade_prevention="decrement_and_cancel")
+    world.place(2, "sell", 5, "1.9")
+    world.pump()
+    reduced.refresh_from_db()
+    assert (reduced.status, reduced.filled_quantity, reduced.reason) == (
+        "canceled", 5, "self_trade"
+    )  # fmt: skip
+    assert found_in(replay()) == []
+    assert differences() == []
+
+
 def test_duplicates_and_restarts(exchange_world: World) -> None:
     world = exchange_world
     placed = random_flow(world, seed=23, count=20)
