@@ -242,6 +242,8 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
     if market.state != Market.State.OPEN:
         _check_state(market, wish)
     _check_amounts(market, wish.price, wish.quantity)
+    if wish.post_only and wish.time_in_force != Order.TimeInForce.GTC:
+        raise PostOnlyNeedsGtcError("A post-only order rests, so it is good till canceled (gtc).")
     return market
 
 

@@ -1,6 +1,7 @@
 """A market's state goes through the log: what stands after a change is bound by it, also in a replay."""
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from orders.services import (
     MarketPostOnlyError,
     UnknownMarketError,
     halt_market,
+    place_order,
     reopen_market,
 )
 from tests.support import World, balance_of, differences, settle_records, status_of
@@ -123,6 +125,26 @@ def test_a_settled_state_refuses_new_orders_with_its_own_code(
     exchange_world.pump()
     assert published() == ("open", "")
     assert status_of(exchange_world.place(1, "buy", 1, 1)) == ("pending", "0")
+
+
+def test_a_post_only_market_accepts_orders_that_say_so(exchange_world: World) -> None:
+    exchange_world.place(2, "sell", 4, "1.9")
+    order_state("post_only")
+    exchange_world.pump()
+    orders = [
+        place_order(
+            user_id=1, market=ADA, side="buy", price=Decimal(price), quantity=Decimal(4),
+            post_only=True,
+        ).order
+        for price in ("1.8", "1.9")
+    ]  # fmt: skip
+    outbox.flush()
+    exchange_world.pump()
+    assert [reason_of(order) for order in orders] == [
+        ("open", ""), ("canceled", "market_post_only"),
+    ]  # fmt: skip
+    assert differences() == []
+    replayed_without_difference()
 
 
 def test_a_worker_that_starts_again_knows_the_state(exchange_world: World) -> None:
