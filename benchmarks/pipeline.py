@@ -28,8 +28,8 @@ TRADES_AT_ONCE = 500
 STARTED = 0.05
 """The part of the orders that is settled when the clock starts."""
 TABLES = (
-    "orders_order", "balances_trade", "balances_ledgerentry", "balances_balance",
-    "balances_checkpoint",
+    "orders_order", "balances_trade", "balances_decrement", "balances_ledgerentry",
+    "balances_balance", "balances_checkpoint",
 )  # fmt: skip
 
 WORTH_SAYING = 2e-6
