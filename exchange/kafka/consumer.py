@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import structlog
 from django.conf import settings
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError
@@ -11,11 +12,16 @@ from kafka.errors import KafkaTimeoutError
 from exchange.kafka.connect import connect
 from exchange.kafka.names import LogRecord, group_name, topic_name
 
+logger = structlog.get_logger(__name__)
+
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.001, 0.025
 """Seconds between two looks at a broker that wakes no waiting fetch."""
 LOOK_MS = 2
 """How long such a look waits for its own answer. Without that it would find what the last one asked
 for, and each record would wait for two pauses."""
+FIRST_WAIT_MS, LONGEST_WAIT_MS = 5, 5_000
+"""How long such a broker may take for a fetch. It answers with nothing when it has not found the
+place by then, and the more is on the log the longer it looks: so the wait grows when needed."""
 ANSWER_MS = 5_000
 """The longest wait for an answer about offsets. Without a limit a member that the group has thrown
 out meanwhile asks for ever, and never joins again."""
@@ -52,6 +58,8 @@ class GroupConsumer:
         self._rebalances = _Rebalances()
         self._seen_generation = 0
         self._pause = SHORTEST_PAUSE
+        self._next: dict[int, int] = {}
+        """Per partition, the offset that is to be read next, as far as known."""
         self._consumer = connect(
             KafkaConsumer,
             group_id=group_name(group),
@@ -62,7 +70,7 @@ class GroupConsumer:
             heartbeat_interval_ms=settings.KAFKA_SESSION_TIMEOUT_MS // 4,
             max_poll_interval_ms=settings.KAFKA_MAX_POLL_INTERVAL_MS,
             max_poll_records=settings.KAFKA_MAX_BATCH,
-            fetch_max_wait_ms=1
+            fetch_max_wait_ms=FIRST_WAIT_MS
             if settings.KAFKA_STATIC_ASSIGNMENT
             else settings.KAFKA_FETCH_MAX_WAIT_MS,
         )
@@ -103,20 +111,31 @@ class GroupConsumer:
         """Return what there is, or wait for it.
 
         A broker without groups is one that lets a fetch wait for its whole time, whatever comes
-        meanwhile. So the wait is the shortest there is; then the client would ask again without a
-        pause, and take a quarter of a processor doing nothing. The pause here grows while nothing
-        comes: under load it adds a millisecond, and after a rest 25.
+        meanwhile. So the wait is short; then the client would ask again without a pause, and take
+        a quarter of a processor doing nothing. The pause here grows while nothing comes: under load
+        it adds a millisecond, and after a rest 25.
         """
         if not settings.KAFKA_STATIC_ASSIGNMENT:
             return self._consumer.poll(timeout_ms=timeout_ms)
         deadline = time.monotonic() + timeout_ms / 1000
         while not (found := self._consumer.poll(timeout_ms=LOOK_MS)):
             if time.monotonic() >= deadline or self.is_rebalanced():
+                self._wait_longer_if_behind()
                 return found
             time.sleep(self._pause)
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
         self._pause = SHORTEST_PAUSE
+        self._next |= {p.partition: records[-1].offset + 1 for p, records in found.items()}
         return found
+
+    def _wait_longer_if_behind(self) -> None:
+        """Give the broker more time for a fetch, if nothing came although there is something."""
+        ends = self.end_offsets()
+        if any(number in ends and ends[number] > at for number, at in self._next.items()):
+            # The client has no public way to change this without a new connection.
+            config = self._consumer._fetcher.config
+            config["fetch_max_wait_ms"] = min(4 * config["fetch_max_wait_ms"], LONGEST_WAIT_MS)
+            logger.info("fetch_waits_longer", milliseconds=config["fetch_max_wait_ms"])
 
     def start_at(self, offsets: Mapping[int, int | None]) -> None:
         """Read each partition from its offset; None: from where the group had committed.
@@ -128,6 +147,7 @@ class GroupConsumer:
             partition = TopicPartition(self._topic, number)
             begin = self._committed(partition) if offset is None else offset
             self._consumer.seek(partition, begin)
+            self._next[number] = begin
 
     def _committed(self, partition: Any) -> int:
         return self._consumer.committed(partition, timeout_ms=ANSWER_MS) or 0
