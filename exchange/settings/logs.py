@@ -90,6 +90,8 @@ LOGGING = {
         "celery.beat": {"level": "WARNING"},
         "kafka": {"level": "WARNING"},
         "kafka.coordinator": {"level": "ERROR"},
+        # It calls it an error that a client which is closed was just asking for the brokers.
+        "kafka.cluster": {"level": "CRITICAL"},
         # It warns of every step that takes 0.1 s, which a busy machine makes of any.
         "kafka.net.selector": {"level": "ERROR"},
         # Django's own handler for this one would write every line a second time.
