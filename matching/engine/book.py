@@ -175,12 +175,12 @@ class OrderBook:
         self, makers: BookSide, reach: int, quantity: int, guarded: int, prevention: Prevention
     ) -> Placed:
         """Trade with the makers in reach; those of the user `guarded` as the rule says."""
-        fills: tuple[Fill, ...] = ()
+        fills: list[Fill] = []
         self_trades: list[SelfTrade] = []
         prevented, left, reason = 0, self._max_fills, ""
         while True:
             quantity, traded = self._match(makers, reach, quantity, guarded, left)
-            fills += traded
+            fills.extend(traded)
             left -= len(traded)
             maker = makers.first_within(reach) if quantity else None
             if maker is None:
@@ -207,7 +207,7 @@ class OrderBook:
             if prevention == "cancel_both":
                 reason = SELF_TRADE
                 break
-        return Placed(quantity, fills, tuple(self_trades), prevented, reason)
+        return Placed(quantity, tuple(fills), tuple(self_trades), prevented, reason)
 
     def _take_out(self, side: BookSide, entry: BookEntry, quantity: int) -> None:
         """Take `quantity` lots of a resting order out of the book without a trade."""
