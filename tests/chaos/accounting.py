@@ -58,6 +58,8 @@ def account_at_rest(told: Sequence[Told], stored: Sequence[Stored]) -> list[Find
             found.append(
                 Finding("lost", name, f"its cancel was accepted: {row.status}", entry.window)
             )
+        elif row.rules.time_in_force != "gtc" and row.status not in {"filled", "canceled"}:
+            found.append(Finding("lost", name, f"it may not rest: {row.status}", entry.window))
     return found
 
 
@@ -66,8 +68,13 @@ def _compare(entry: Told, row: Stored | None) -> list[Finding]:
     name = f"{entry.order_id} ({sent.client_order_id})"
     if row is None:
         return [Finding("lost", name, "it was answered and is not there", entry.window)]
-    wrote = (sent.client_order_id, sent.user_id, sent.market, sent.side, sent.price, sent.quantity)
-    there = (row.client_order_id, row.user_id, row.market, row.side, row.price, row.quantity)
+    wrote = (
+        sent.client_order_id, sent.user_id, sent.market, sent.side, sent.price, sent.quantity,
+        sent.rules,
+    )  # fmt: skip
+    there = (
+        row.client_order_id, row.user_id, row.market, row.side, row.price, row.quantity, row.rules,
+    )  # fmt: skip
     if wrote != there:
         return [Finding("lost", name, f"sent as {wrote}, there as {there}", entry.window)]
     if row.status == "rejected":

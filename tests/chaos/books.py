@@ -9,6 +9,7 @@ from typing import Any
 import psycopg2
 
 from tests.chaos.client import Balances
+from tests.chaos.journal import PLAIN, Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Stored:
     """The sum of its trades (base)."""
     holds: int
     """How many times money was put on hold for it."""
+    rules: Rules = PLAIN
 
 
 class Books:
@@ -67,7 +69,7 @@ class Books:
                 holds=among("order_id"),
             )
             rows = self.query(sql, {"ids": list(ids)})
-        return [Stored(*row) for row in rows]
+        return [Stored(*(*row[:-3], Rules(*row[-3:]))) for row in rows]
 
     def balances(self) -> dict[int, Balances]:
         """Return every user's balances, those of nothing left out."""
@@ -130,7 +132,8 @@ WITH fills AS (
   WHERE kind = 'hold' AND {holds} GROUP BY order_id
 )
 SELECT o.id, coalesce(o.client_order_id, ''), o.user_id, o.market_id, o.side, o.price, o.quantity,
-  o.status, o.filled_quantity, coalesce(f.quantity, 0), coalesce(h.times, 0)
+  o.status, o.filled_quantity, coalesce(f.quantity, 0), coalesce(h.times, 0),
+  o.time_in_force, o.post_only, o.self_trade_prevention
 FROM orders_order o LEFT JOIN fills f USING (id) LEFT JOIN holds h USING (id)
 WHERE {orders}
 """

@@ -7,17 +7,19 @@ raised, never passed over.
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import requests
 
-from tests.chaos.journal import Journal, Sent
+from tests.chaos.journal import Journal, Rules, Sent
 
 TIMEOUT_SECONDS = 15
 RETRY_SECONDS = 0.2
+MOST_FILLS = 500
+"""Of an order that is asked for its fees: as many as a page can have."""
 BUSY = (429, 502, 503, 504)
 """Statuses that promise nothing: the request is sent again."""
 
@@ -74,26 +76,57 @@ class Client:
         Raises:
             NoAnswerError, StoppedError, UnexpectedAnswerError
         """
-        body = {
-            "client_order_id": order.client_order_id,
-            "user_id": order.user_id,
-            "market": order.market,
-            "side": order.side,
-            "price": f"{order.price:f}",
-            "quantity": f"{order.quantity:f}",
-        }
+        body = _written(order)
         return self._insist("POST", "orders", "/orders", body, expect=(200, 201, 422), until=until)
 
-    def cancel(self, order_id: int, *, until: float | None = None) -> Answer:
-        """Ask for a cancel: 202 means that the order will finish, 422 that it had finished."""
-        path = f"/orders/{order_id}"
+    def place_batch(self, orders: Sequence[Sent]) -> list[Answer]:
+        """Place orders with one request; return an answer for each, as `place` has it.
+
+        Raises:
+            StoppedError, UnexpectedAnswerError
+        """
+        body = {"orders": [_written(order) for order in orders]}
+        answer = self._insist("POST", "orders", "/orders/batch", body, expect=(200,))
+        results = answer.body["results"]
+        return [Answer(one["status"], one.get("order") or one["error"]) for one in results]
+
+    def cancel(self, order: int | str, *, until: float | None = None) -> Answer:
+        """Ask for a cancel: 202 means that the order will finish, 422 that it had finished.
+
+        `order`: its number, or `client:` and its client_order_id.
+        """
+        path = f"/orders/{order}"
         return self._insist("DELETE", "orders", path, expect=(202, 422), until=until)
+
+    def cancel_all(self, user_id: int) -> int:
+        """Ask for the cancel of all that a user has placed so far; all of it will finish.
+
+        Returns of how many the cancel was asked for by this.
+
+        Raises:
+            StoppedError, UnexpectedAnswerError
+        """
+        path, asked, more = f"/orders?user_id={user_id}", 0, True
+        while more:
+            body = self._insist("DELETE", "orders", path, expect=(202,)).body
+            asked, more = asked + int(body["cancel_requested"]), body["more"]
+            if more:
+                self.rest(RETRY_SECONDS)
+        return asked
 
     def order(self, order_id: int, *, until: float | None = None) -> dict[str, Any]:
         """Look at an order."""
         return self._insist(
             "GET", "orders", f"/orders/{order_id}", expect=(200,), until=until
         ).body  # fmt: skip
+
+    def fees(self, order_id: int) -> Decimal:
+        """Return what was taken of what an order has received."""
+        path = f"/orders/{order_id}/fills?limit={MOST_FILLS}"
+        body = self._insist("GET", "orders", path, expect=(200,)).body
+        if body["next"] is not None:
+            raise UnexpectedAnswerError(f"order {order_id} has more than {MOST_FILLS} fills")
+        return sum((Decimal(fill["fee"]) for fill in body["results"]), Decimal(0))
 
     def balances(self, user_id: int, *, until: float | None = None) -> tuple[Balances, str]:
         """Return a user's balances, and which store answered."""
@@ -158,6 +191,20 @@ class Client:
         except requests.JSONDecodeError:
             content = {"text": answer.text[:500]}
         return Answer(answer.status_code, content, answer.headers.get("X-Balance-Source", ""))
+
+
+def _written(order: Sent) -> dict[str, Any]:
+    """Return the body that places an order; what the API assumes anyway is left out."""
+    rules = order.rules._asdict()
+    return {
+        "client_order_id": order.client_order_id,
+        "user_id": order.user_id,
+        "market": order.market,
+        "side": order.side,
+        "price": f"{order.price:f}",
+        "quantity": f"{order.quantity:f}",
+        **{name: rules[name] for name in rules if rules[name] != Rules._field_defaults[name]},
+    }
 
 
 ClientMaker = Callable[[], Client]

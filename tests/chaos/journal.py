@@ -4,8 +4,21 @@ Memory only. It is told from many threads; it never asks anybody.
 """
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import NamedTuple
+
+
+class Rules(NamedTuple):
+    """What an order says besides side and amounts; as it stands here, what the API assumes."""
+
+    time_in_force: str = "gtc"
+    post_only: bool = False
+    self_trade_prevention: str = "cancel_taker"
+
+
+PLAIN = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +31,7 @@ class Sent:
     side: str
     price: Decimal
     quantity: Decimal
+    rules: Rules = PLAIN
 
 
 @dataclass(slots=True)
@@ -56,6 +70,16 @@ class Journal:
         with self._lock:
             entry.cancel_accepted = True
             self.cancels += 1
+
+    def cancel_of_all_accepted(self, entries: Sequence[Told], asked: int) -> None:
+        """Note that the cancel of all of a user's orders was answered: all of them have to finish.
+
+        `asked`: of how many the exchange says that they had not finished.
+        """
+        with self._lock:
+            for entry in entries:
+                entry.cancel_accepted = True
+            self.cancels += asked
 
     def no_answer(self) -> None:
         """Note that a request got no answer, or 503, and is sent again."""

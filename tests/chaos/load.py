@@ -10,13 +10,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from tests.chaos.client import ClientMaker, UnexpectedAnswerError
+from tests.chaos.client import Answer, ClientMaker, UnexpectedAnswerError
 from tests.chaos.crew import Crew
-from tests.chaos.journal import Journal, Sent, Told
+from tests.chaos.journal import PLAIN, Journal, Rules, Sent, Told
 
 THREADS = 8
 CANCELS = 0.25
 """The part of all requests that ask for a cancel."""
+CANCELS_OF_ALL = 0.005
+"""The part of all requests that ask for the cancel of all that a user has."""
+BATCHES = 0.02
+"""The part of all requests that place a batch."""
+BATCH = (2, 8)
+"""Orders in a batch."""
+RULED = 0.4
+"""The part of all orders that are not plain."""
 REMEMBERED = 50
 """A thread's latest orders, of which it cancels one."""
 
@@ -52,6 +60,25 @@ SHAPES = (
 """The seeded markets. ADA has two of them: one partition, two books."""
 
 
+KINDS = (
+    Rules(time_in_force="ioc"),
+    Rules(time_in_force="fok"),
+    Rules(post_only=True),
+    *(
+        Rules(self_trade_prevention=prevention)
+        for prevention in ("none", "cancel_maker", "cancel_both", "decrement_and_cancel")
+    ),
+    Rules("ioc", self_trade_prevention="decrement_and_cancel"),
+    Rules("fok", self_trade_prevention="none"),
+)
+"""What an order that is not plain says."""
+
+
+def draw_rules(rng: random.Random) -> Rules:
+    """Return what an order says besides its amounts: mostly nothing."""
+    return rng.choice(KINDS) if rng.random() < RULED else PLAIN
+
+
 class Names:
     """Ids that no client has used before, in this run or in another with the same data."""
 
@@ -67,7 +94,7 @@ class Names:
 
 
 class Trader:
-    """One thread's worth of load."""
+    """One thread's worth of load. Nobody else trades for its `users`."""
 
     def __init__(
         self,
@@ -84,36 +111,60 @@ class Trader:
         self._rng = random.Random(f"{seed}/trader/{number}")
         self._names = Names(f"load{number}")
         self._recent: deque[Told] = deque(maxlen=REMEMBERED)
+        self._of_user: dict[int, list[Told]] = {}
+        """Each user's orders since the last cancel of all."""
 
     def act(self) -> None:
-        """Place an order, or cancel one.
+        """Place an order or a batch, or cancel one order or all of a user.
 
         Raises:
             UnexpectedAnswerError: an order was refused, although nothing is wrong with any.
         """
-        if self._recent and self._rng.random() < CANCELS:
+        chance = self._rng.random()
+        if self._recent and chance < CANCELS:
             self._cancel()
+        elif chance > 1 - CANCELS_OF_ALL:
+            self._cancel_all()
+        elif chance > 1 - CANCELS_OF_ALL - BATCHES:
+            self._place_batch()
         else:
-            self._place()
+            sent = self._draw()
+            self._note(sent, self._client.place(sent))
 
     def pace(self, seconds: float) -> float:
         """Return when to act again, on average after `seconds`."""
         return self._rng.uniform(0.5, 1.5) * seconds
 
-    def _place(self) -> None:
+    def _draw(self) -> Sent:
         shape = self._rng.choice(SHAPES)
         side, price, quantity = shape.draw(self._rng)
         user = self._rng.choice(self._users)
-        sent = Sent(self._names.new(), user, shape.symbol, side, price, quantity)
-        answer = self._client.place(sent)
-        if answer.status == 422:
+        rules = draw_rules(self._rng)
+        return Sent(self._names.new(), user, shape.symbol, side, price, quantity, rules)
+
+    def _place_batch(self) -> None:
+        batch = [self._draw() for _ in range(self._rng.randint(*BATCH))]
+        for sent, answer in zip(batch, self._client.place_batch(batch), strict=True):
+            self._note(sent, answer)
+
+    def _note(self, sent: Sent, answer: Answer) -> None:
+        if answer.status not in (200, 201):
             raise UnexpectedAnswerError(f"{sent} was refused: {answer.body}")
-        self._recent.append(self._journal.accepted(sent, int(answer.body["id"])))
+        entry = self._journal.accepted(sent, int(answer.body["id"]))
+        self._recent.append(entry)
+        self._of_user.setdefault(sent.user_id, []).append(entry)
+
+    def _cancel_all(self) -> None:
+        user = self._rng.choice(self._users)
+        asked = self._client.cancel_all(user)
+        self._journal.cancel_of_all_accepted(self._of_user.pop(user, []), asked)
 
     def _cancel(self) -> None:
         entry = self._recent[self._rng.randrange(len(self._recent))]
         self._recent.remove(entry)
-        answer = self._client.cancel(entry.order_id)
+        own_name = f"client:{entry.sent.client_order_id}?user_id={entry.sent.user_id}"
+        name = self._rng.choice((entry.order_id, own_name))
+        answer = self._client.cancel(name)
         if answer.status == 202:
             self._journal.cancel_accepted(entry)
         elif answer.code != "order_finished":
@@ -131,7 +182,9 @@ def add_load(
 ) -> None:
     """Add the threads that send `per_second` requests together."""
     for number in range(THREADS):
-        trader = Trader(number, clients=clients, journal=journal, users=users, seed=seed)
+        trader = Trader(
+            number, clients=clients, journal=journal, users=users[number::THREADS], seed=seed
+        )
         crew.add(
             f"trader {number}",
             trader.act,

@@ -83,6 +83,8 @@ class Watcher:
         sign = 1 if sent.side == "buy" else -1
         self._move(base, available=sign * Decimal(order["filled_quantity"]))
         self._move(quote, available=-sign * Decimal(order["filled_quote"]))
+        fees = self._client.fees(order["id"])
+        self._move(base if sent.side == "buy" else quote, available=-fees)
 
     def _move(self, asset: str, *, available: Decimal, held: Decimal = ZERO) -> None:
         assert self._expected is not None

@@ -8,7 +8,7 @@ import pytest
 
 from tests.chaos.accounting import account, account_at_rest
 from tests.chaos.books import Stored
-from tests.chaos.journal import Journal, Sent, Told
+from tests.chaos.journal import Journal, Rules, Sent, Told
 
 SENT = Sent("load0-1", 7, "ADA-USDT", "buy", Decimal("1.9"), Decimal(10))
 TOLD = Told(SENT, order_id=5, window=3)
@@ -50,6 +50,8 @@ def test_an_answered_order_without_a_row_is_lost() -> None:
         {"price": Decimal("1.91")},
         {"quantity": Decimal(11)},
         {"client_order_id": "load0-2"},
+        {"rules": Rules(time_in_force="ioc")},
+        {"rules": Rules(self_trade_prevention="none")},
         {"status": "rejected", "filled": Decimal(0), "traded": Decimal(0)},
     ],
 )
@@ -67,6 +69,21 @@ def test_a_cancel_that_was_accepted_and_not_done_is_lost() -> None:
     canceled = Told(SENT, order_id=5, window=3, cancel_accepted=True)
     assert kinds([canceled], [STORED]) == ["lost"]
     assert kinds([canceled], [replace(STORED, status="canceled")]) == []
+
+
+def test_the_cancel_of_all_of_a_user_was_accepted_and_not_done_for_one() -> None:
+    journal = Journal()
+    entry = journal.accepted(SENT, 5)
+    journal.cancel_of_all_accepted([entry], 1)
+    assert kinds(journal.all(), [STORED]) == ["lost"]
+    assert journal.cancels == 1
+
+
+def test_an_order_that_rests_although_it_may_not_is_lost() -> None:
+    rules = Rules(time_in_force="ioc")
+    told = Told(replace(SENT, rules=rules), order_id=5, window=3)
+    assert kinds([told], [replace(STORED, rules=rules)]) == ["lost"]
+    assert kinds([told], [replace(STORED, rules=rules, status="canceled")]) == []
 
 
 def test_a_client_order_id_that_is_there_twice_is_doubled() -> None:
