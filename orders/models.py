@@ -198,8 +198,10 @@ class Order(models.Model):
     filled nor prevented is left, or has been canceled with the order.
 
     `epoch` and `offset` say where on the log the engine saw it; they are set with the first
-    result, and their order is the time priority of the book. The fee rates are those that applied
-    when it was accepted; they never change.
+    result, and their order is the time priority of the book. An order that a later event has put
+    to the back of its queue stands there instead: `queue_epoch`, `queue_offset`, and its rank
+    among all that this event has put there; the event's own order comes before those, with rank 0.
+    The fee rates are those that applied when it was accepted; they never change.
     """
 
     class Side(models.TextChoices):
@@ -275,6 +277,9 @@ class Order(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
     epoch = models.PositiveIntegerField(null=True)
     offset = models.BigIntegerField(null=True)
+    queue_epoch = models.PositiveIntegerField(null=True)
+    queue_offset = models.BigIntegerField(null=True)
+    queue_rank = models.PositiveIntegerField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     cancel_requested_at = models.DateTimeField(null=True)
     relayed_at = models.DateTimeField(null=True)
@@ -359,6 +364,22 @@ class Order(models.Model):
                 condition=Q(epoch__isnull=True, offset__isnull=True)
                 | Q(epoch__isnull=False, offset__isnull=False),
                 name="order_place_on_log_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    queue_epoch__isnull=True, queue_offset__isnull=True, queue_rank__isnull=True
+                )
+                | Q(
+                    epoch__isnull=False,  # a comparison with NULL would not refuse
+                    queue_epoch__isnull=False,
+                    queue_offset__isnull=False,
+                    queue_rank__isnull=False,
+                )
+                & (
+                    Q(queue_epoch__gt=F("epoch"))
+                    | Q(queue_epoch=F("epoch"), queue_offset__gte=F("offset"))
+                ),
+                name="order_place_in_queue_whole",
             ),
             models.CheckConstraint(
                 condition=Q(finished_at__isnull=True, finished_epoch__isnull=True)

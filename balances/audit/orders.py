@@ -1,6 +1,7 @@
 """Checks on orders: their states, fills and holds, and what the ledger says of each."""
 
 from balances.audit.check import Check
+from balances.audit.places import place, standing
 
 ORDER_CHECKS = (
     Check(
@@ -90,14 +91,14 @@ ORDER_CHECKS = (
         says="An order was reduced by what its prevented self-trades say, which are of two orders"
         " of one user and market, the taker's rule being to reduce both.",
         looks_at="orders_order",
-        sql="""
+        sql=f"""
             SELECT coalesce(o.id, d.id) AS id, o.prevented_quantity, d.quantity AS decremented,
               d.wrong
             FROM orders_order o FULL JOIN (
               SELECT side.id, sum(side.quantity) AS quantity, count(*) FILTER (WHERE NOT coalesce(
                 t.user_id = m.user_id AND t.market_id = m.market_id AND t.side <> m.side
                 AND t.self_trade_prevention = 'decrement_and_cancel'
-                AND (m.epoch, m."offset") < (t.epoch, t."offset"), false)) AS wrong
+                AND {place("m")} < {standing("t")}, false)) AS wrong
               FROM (
                 SELECT taker_order_id AS id, taker_order_id, maker_order_id, quantity
                 FROM balances_decrement
@@ -108,7 +109,7 @@ ORDER_CHECKS = (
               LEFT JOIN orders_order m ON m.id = side.maker_order_id
               GROUP BY side.id
             ) d ON d.id = o.id
-            WHERE coalesce(o.prevented_quantity, 0) <> coalesce(d.quantity, 0) OR d.wrong > 0""",
+            WHERE coalesce(o.prevented_quantity, 0) <> coalesce(d.quantity, 0) OR d.wrong > 0""",  # noqa: S608 - our own SQL
     ),
     Check(
         name="order_finish",

@@ -309,6 +309,27 @@ ORDER_DAMAGES = [
         {"order_places": ()},
     ),
     Damage(
+        "an order stands before its own place on the log",
+        (
+            'UPDATE orders_order SET queue_epoch = epoch, queue_offset = "offset" - 1,'
+            f" queue_rank = 1 WHERE id = {OPEN}",
+        ),
+        {"queue_places": ()},
+    ),
+    Damage(
+        "an order stands where the log has not been settled yet",
+        (
+            "UPDATE orders_order SET queue_epoch = (SELECT max(number) FROM balances_logepoch),"
+            f" queue_offset = 1000000, queue_rank = 1 WHERE id = {OPEN}",
+        ),
+        {"queue_places": ()},
+    ),
+    Damage(
+        "half a place in the queue",
+        (f'UPDATE orders_order SET queue_offset = "offset" + 1 WHERE id = {OPEN}',),
+        {"queue_places": ()},
+    ),
+    Damage(
         "a market is in a state that nobody has ordered",
         ("UPDATE orders_market SET ordered_state = 'halted' WHERE symbol = 'ADA-USDT'",),
         {"market_states": ("ADA-USDT", "open", "halted")},
