@@ -79,12 +79,26 @@ ORDER_CHECKS = (
                 count(*) AS as_taker, count(*) FILTER (WHERE buyer_id = seller_id) AS with_own_user
               FROM balances_trade GROUP BY 1
             ) t USING (id)
-            WHERE time_in_force <> 'gtc' AND (post_only
+            WHERE time_in_force NOT IN ('gtc', 'gtd') AND (post_only
                 OR status IN ('open', 'partially_filled'))
               OR time_in_force = 'fok' AND (prevented_quantity <> 0
                 OR filled_quantity NOT IN (0, quantity))
               OR post_only AND t.as_taker > 0
               OR self_trade_prevention <> 'none' AND t.with_own_user > 0""",
+    ),
+    Check(
+        name="order_expiry",
+        says="An order that is good till a date says till when, and no other does; one that has"
+        " expired was asked to go when its time was over.",
+        looks_at="orders_order",
+        sql="""
+            SELECT id, status, reason, time_in_force, expires_at, cancel_requested_at, cancel_reason
+            FROM orders_order
+            WHERE (time_in_force = 'gtd') <> (expires_at IS NOT NULL)
+              OR cancel_reason NOT IN ('', 'expired')
+              OR cancel_reason = 'expired'
+                AND NOT coalesce(cancel_requested_at >= expires_at, false)
+              OR reason = 'expired' AND (status <> 'canceled' OR cancel_reason <> 'expired')""",
     ),
     Check(
         name="order_decrements",

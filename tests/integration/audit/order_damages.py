@@ -71,6 +71,25 @@ ORDER_DAMAGES = [
         {"order_rules": (ANY, "canceled", "fok")},
     ),
     Damage(
+        "an order has expired that is good till canceled",
+        (f"UPDATE orders_order SET reason = 'expired' WHERE id = {CANCELED}",),
+        {"order_expiry": (ANY, "canceled", "expired")},
+    ),
+    Damage(
+        "an order that is good till canceled says till when",
+        (f"UPDATE orders_order SET expires_at = now() WHERE id = {OPEN}",),
+        {"order_expiry": (ANY, "open")},
+    ),
+    Damage(
+        "an order has expired before its time",
+        (
+            "UPDATE orders_order SET time_in_force = 'gtd', expires_at = now() + interval '1 day',"
+            " cancel_requested_at = now(), cancel_reason = 'expired', reason = 'expired'"
+            f" WHERE id = {CANCELED}",
+        ),
+        {"order_expiry": (ANY, "canceled", "expired", "gtd")},
+    ),
+    Damage(
         "a post-only order has taken",
         (
             "UPDATE orders_order SET post_only = true WHERE id = (SELECT CASE taker_side"
