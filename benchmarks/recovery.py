@@ -31,7 +31,8 @@ ANALYZE orders_order;
 """
 READ = """
 SELECT id, user_id, market_id, side, price, quantity, filled_quantity FROM orders_order
-WHERE market_id = 'BTC-USDT' AND status IN ('open', 'partially_filled') ORDER BY epoch, "offset"
+WHERE market_id = 'BTC-USDT' AND status IN ('open', 'partially_filled')
+ORDER BY coalesce(queue_epoch, epoch), coalesce(queue_offset, "offset"), coalesce(queue_rank, 0)
 """
 
 

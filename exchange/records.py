@@ -15,7 +15,7 @@ StateName: TypeAlias = Literal["open", "post_only", "cancel_only", "halted"]
 Identifier: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
 DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?\Z")]
-TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok"]
+TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd"]
 PreventionName: TypeAlias = Literal[
     "none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel"
 ]
@@ -32,7 +32,8 @@ class RecordError(ValueError):
 class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An accepted order, its money already on hold. `price`: quote per base; `quantity`: base.
 
-    The fee rates are those that apply to this order: shares of what it receives.
+    The fee rates are those that apply to this order: shares of what it receives. `expires_at`: of a
+    good-till-date order. Nobody who reads the log acts on it: a cancel does.
 
     What a record does not say means what it meant before it could be said: nothing but a limit
     order that rests and trades with whom it meets.
@@ -53,12 +54,16 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     request_id: str = ""
     maker_fee_rate: DecimalString = "0"
     taker_fee_rate: DecimalString = "0"
+    expires_at: str = ""
 
 
 class CancelOrder(
     msgspec.Struct, tag="cancel", frozen=True, forbid_unknown_fields=True, kw_only=True
 ):
-    """A user's wish to take what remains of an order out of the book."""
+    """A wish to take what remains of an order out of the book.
+
+    `reason`: why; empty if it is its user's wish.
+    """
 
     v: Literal[1] = 1
     order_id: Identifier
@@ -66,6 +71,7 @@ class CancelOrder(
     market: MarketSymbol
     created_at: str
     request_id: str = ""
+    reason: Literal["", "expired"] = ""
 
 
 class ChangeMarket(

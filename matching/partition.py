@@ -24,7 +24,6 @@ from exchange.records import (
     SelfTrade,
     SideName,
     Skipped,
-    TimeInForceName,
     Trade,
     TradeEvent,
     claimed_order_id,
@@ -149,7 +148,7 @@ class PartitionMatcher:
             raise DeadLetterError(item.problem)
         if isinstance(event, CancelOrder):
             self._scale(event.market)
-            return pure.CancelOrder(event.order_id, event.market)
+            return pure.CancelOrder(event.order_id, event.market, event.reason)
         assert isinstance(event, NewOrder), "a change of a market is no command"
         if known is None:
             raise DeadLetterError(f"there is no order {event.order_id}")
@@ -272,29 +271,36 @@ def _disagreement(event: NewOrder, known: OrderFacts) -> str | None:
     """Return in what the record differs from the order that was stored; None if in nothing."""
     said = (
         event.user_id, event.market, event.side, Decimal(event.price), Decimal(event.quantity),
-        Decimal(event.maker_fee_rate), Decimal(event.taker_fee_rate), *_rules(event),
+        Decimal(event.maker_fee_rate), Decimal(event.taker_fee_rate), event.time_in_force,
+        event.post_only, event.self_trade_prevention, event.expires_at,
     )  # fmt: skip
     stored = (
         known.user_id, known.market, known.side, known.price, known.quantity,
-        known.maker_fee_rate, known.taker_fee_rate, *_rules(known),
+        known.maker_fee_rate, known.taker_fee_rate, known.time_in_force,
+        known.post_only, known.self_trade_prevention,
+        "" if known.expires_at is None else known.expires_at.isoformat(),
     )  # fmt: skip
     if said == stored:
         return None
     return next(name for name, a, b in zip(_NAMES, said, stored, strict=True) if a != b)
 
 
-_Rules: TypeAlias = tuple[TimeInForceName, bool, PreventionName]
+_Rules: TypeAlias = tuple[pure.TimeInForce, bool, PreventionName]
 
 _NAMES = (
     "user", "market", "side", "price", "quantity", "maker fee rate", "taker fee rate",
-    "time in force", "post-only flag", "self-trade prevention",
+    "time in force", "post-only flag", "self-trade prevention", "time at which it expires",
 )  # fmt: skip
 _NO_RULES: _Rules = ("gtc", False, "none")
 
 
-def _rules(order: NewOrder | OrderFacts) -> _Rules:
-    """Return what an order says beyond its price, as `pure.PlaceWithRules` takes it."""
-    return order.time_in_force, order.post_only, order.self_trade_prevention
+def _rules(order: OrderFacts) -> _Rules:
+    """Return what an order says beyond its price, as `pure.PlaceWithRules` takes it.
+
+    An order that is good till a date rests until it is canceled: the engine has no clock.
+    """
+    said = order.time_in_force
+    return "gtc" if said == "gtd" else said, order.post_only, order.self_trade_prevention
 
 
 def _partition_of(market: str) -> int:

@@ -13,6 +13,7 @@ from typing import cast
 
 from django.db import connection, transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce
 
 from balances.models import Checkpoint, Trade
 from exchange.kafka import partition_for
@@ -97,10 +98,17 @@ LiveOrder = tuple[int, int, str, str, Decimal, Decimal, Decimal]
 
 
 def live_orders(markets: list[str]) -> Iterator[LiveOrder]:
-    """Yield the live orders in the order in which the log had them: that is their priority."""
+    """Yield the live orders in the order of their places in the queue: that is their priority.
+
+    That is the place of their own event on the log, unless a later one has put them elsewhere.
+    """
     return (
         Order.objects.filter(market_id__in=markets, status__in=LIVE_STATUSES)
-        .order_by("epoch", "offset")
+        .order_by(
+            Coalesce("queue_epoch", "epoch"),
+            Coalesce("queue_offset", "offset"),
+            Coalesce("queue_rank", 0),
+        )
         .annotate(gone=F("filled_quantity") + F("prevented_quantity"))
         .values_list("id", "user_id", "market_id", "side", "price", "quantity", "gone")
         .iterator(chunk_size=FETCH)

@@ -14,6 +14,7 @@ from exchange.api.errors import ErrorBody
 from exchange.api.fields import (
     AmountField,
     AmountInputField,
+    MomentField,
     NameField,
     PlainTextField,
     TrueOrFalseField,
@@ -45,7 +46,7 @@ class OrderInput(serializers.Serializer[Any]):
 
     Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
     Full: `market`, `side`, `type`, `quantity`, `price`. Optional in both: `time_in_force`,
-    `post_only`, `self_trade_prevention` and `client_order_id`.
+    `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`.
     """
 
     user_id = WholeNumberField(
@@ -79,12 +80,16 @@ class OrderInput(serializers.Serializer[Any]):
         required=False,
         default="gtc",
         help_text="gtc: rests until it is canceled. ioc: what cannot trade at once is canceled. "
-        "fok: all of it trades at once, or it is canceled whole.",
+        "fok: all of it trades at once, or it is canceled whole. gtd: rests until `expires_at`.",
+    )
+    expires_at = MomentField(
+        required=False,
+        help_text="When it is canceled, if it is not finished by then. With gtd, and only with it.",
     )
     post_only = TrueOrFalseField(
         required=False,
         default=False,
-        help_text="It is canceled if it would trade when it comes. Only with gtc.",
+        help_text="It is canceled if it would trade when it comes. Only with gtc and gtd.",
     )
     self_trade_prevention = NameField(
         Order.SelfTradePrevention.choices,
@@ -124,6 +129,7 @@ class OrderInput(serializers.Serializer[Any]):
             "time_in_force": attrs["time_in_force"],
             "post_only": attrs["post_only"],
             "self_trade_prevention": attrs["self_trade_prevention"],
+            "expires_at": attrs.get("expires_at"),
             "client_order_id": attrs.get("client_order_id"),
         }
 
@@ -196,9 +202,10 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         model = Order
         fields = [
             "id", "client_order_id", "user_id", "market", "side", "type", "time_in_force",
-            "post_only", "self_trade_prevention", "price", "quantity", "filled_quantity",
-            "prevented_quantity", "remaining_quantity", "filled_quote", "maker_fee_rate",
-            "taker_fee_rate", "status", "reason", "cancel_requested", "created_at", "finished_at",
+            "post_only", "self_trade_prevention", "expires_at", "price", "quantity",
+            "filled_quantity", "prevented_quantity", "remaining_quantity", "filled_quote",
+            "maker_fee_rate", "taker_fee_rate", "status", "reason", "cancel_requested",
+            "created_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 

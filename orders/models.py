@@ -19,6 +19,10 @@ from orders.switch_model import DeadManSwitch as DeadManSwitch  # noqa: PLC0414 
 
 LIVE_STATUSES = ("open", "partially_filled")
 UNFINISHED_STATUSES = ("pending", *LIVE_STATUSES)
+RESTING_TIMES = ("gtc", "gtd")
+"""The times in force of orders that rest."""
+EXPIRED = "expired"
+"""Why an order was canceled whose time is over."""
 
 STATES = ("open", "post_only", "cancel_only", "halted")
 """Of a market: it takes every order; those that do not trade when they come; cancels only, in the
@@ -198,8 +202,10 @@ class Order(models.Model):
     filled nor prevented is left, or has been canceled with the order.
 
     `epoch` and `offset` say where on the log the engine saw it; they are set with the first
-    result, and their order is the time priority of the book. The fee rates are those that applied
-    when it was accepted; they never change.
+    result, and their order is the time priority of the book. An order that a later event has put
+    to the back of its queue stands there instead: `queue_epoch`, `queue_offset`, and its rank
+    among all that this event has put there; the event's own order comes before those, with rank 0.
+    The fee rates are those that applied when it was accepted; they never change.
     """
 
     class Side(models.TextChoices):
@@ -213,6 +219,7 @@ class Order(models.Model):
         GTC = "gtc", "Good till canceled"
         IOC = "ioc", "Immediate or cancel"
         FOK = "fok", "Fill or kill"
+        GTD = "gtd", "Good till date"
 
     class SelfTradePrevention(models.TextChoices):
         NONE = "none"
@@ -248,6 +255,9 @@ class Order(models.Model):
         db_default="none",
         help_text="What happens when it comes and meets an order of the same user.",
     )
+    expires_at = models.DateTimeField(
+        null=True, help_text="From then on it is canceled; of a good-till-date order only."
+    )
     price = AmountField()
     quantity = AmountField()
     filled_quantity = AmountField(default=Decimal(0))
@@ -275,8 +285,18 @@ class Order(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
     epoch = models.PositiveIntegerField(null=True)
     offset = models.BigIntegerField(null=True)
+    queue_epoch = models.PositiveIntegerField(null=True)
+    queue_offset = models.BigIntegerField(null=True)
+    queue_rank = models.PositiveIntegerField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     cancel_requested_at = models.DateTimeField(null=True)
+    cancel_reason = models.CharField(
+        max_length=20,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Why its cancel was asked for; empty: its user wished so.",
+    )
     relayed_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     finished_epoch = models.PositiveIntegerField(
@@ -305,7 +325,7 @@ class Order(models.Model):
                 condition=Q(
                     side__in=["buy", "sell"],
                     order_type="limit",
-                    time_in_force__in=["gtc", "ioc", "fok"],
+                    time_in_force__in=["gtc", "ioc", "fok", "gtd"],
                     self_trade_prevention__in=[
                         "none",
                         "cancel_taker",
@@ -314,12 +334,27 @@ class Order(models.Model):
                         "decrement_and_cancel",
                     ],
                 )
-                & (Q(time_in_force="gtc") | Q(post_only=False)),
+                & (Q(time_in_force__in=RESTING_TIMES) | Q(post_only=False)),
                 name="order_kind_known",
             ),
             models.CheckConstraint(
-                condition=Q(time_in_force="gtc") | ~Q(status__in=LIVE_STATUSES),
+                condition=Q(time_in_force__in=RESTING_TIMES) | ~Q(status__in=LIVE_STATUSES),
                 name="order_rests_if_good_till_canceled",
+            ),
+            models.CheckConstraint(
+                condition=Q(time_in_force="gtd", expires_at__isnull=False)
+                | ~Q(time_in_force="gtd") & Q(expires_at__isnull=True),
+                name="order_expires_if_good_till_date",
+            ),
+            models.CheckConstraint(
+                condition=Q(cancel_reason="")
+                | Q(
+                    cancel_reason=EXPIRED,
+                    time_in_force="gtd",
+                    cancel_requested_at__isnull=False,
+                    cancel_requested_at__gte=F("expires_at"),
+                ),
+                name="order_cancel_reason_known",
             ),
             models.CheckConstraint(
                 condition=~Q(time_in_force="fok")
@@ -361,6 +396,22 @@ class Order(models.Model):
                 name="order_place_on_log_whole",
             ),
             models.CheckConstraint(
+                condition=Q(
+                    queue_epoch__isnull=True, queue_offset__isnull=True, queue_rank__isnull=True
+                )
+                | Q(
+                    epoch__isnull=False,  # a comparison with NULL would not refuse
+                    queue_epoch__isnull=False,
+                    queue_offset__isnull=False,
+                    queue_rank__isnull=False,
+                )
+                & (
+                    Q(queue_epoch__gt=F("epoch"))
+                    | Q(queue_epoch=F("epoch"), queue_offset__gte=F("offset"))
+                ),
+                name="order_place_in_queue_whole",
+            ),
+            models.CheckConstraint(
                 condition=Q(finished_at__isnull=True, finished_epoch__isnull=True)
                 | Q(finished_at__isnull=False, finished_epoch__isnull=False),
                 name="order_finish_whole",
@@ -398,6 +449,15 @@ class Order(models.Model):
                 fields=["id"],
                 condition=Q(cancel_requested_at__isnull=False, finished_at__isnull=True),
                 name="order_cancel_requested",
+            ),
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(
+                    expires_at__isnull=False,
+                    cancel_requested_at__isnull=True,
+                    status__in=UNFINISHED_STATUSES,
+                ),
+                name="order_expiring",
             ),
         ]
 

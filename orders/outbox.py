@@ -25,7 +25,7 @@ from exchange.records import (
     TimeInForceName,
     encode,
 )
-from orders.models import MarketChange, Order
+from orders.models import EXPIRED, MarketChange, Order
 
 logger = structlog.get_logger(__name__)
 
@@ -171,6 +171,7 @@ def new_order_record(order: Order) -> OutgoingRecord:
             request_id=order.request_id,
             maker_fee_rate=format_amount(order.maker_fee_rate),
             taker_fee_rate=format_amount(order.taker_fee_rate),
+            expires_at="" if order.expires_at is None else order.expires_at.isoformat(),
         ),
     )
 
@@ -185,6 +186,7 @@ def cancel_record(order: Order) -> OutgoingRecord:
             market=order.market_id,
             created_at=(order.cancel_requested_at or timezone.now()).isoformat(),
             request_id=current_request_id() or order.request_id,
+            reason="expired" if order.cancel_reason == EXPIRED else "",
         ),
     )
 

@@ -34,7 +34,7 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         return None
     get = data.get
     rules = _rules(data)
-    if rules is None or get("type", "limit") != "limit":
+    if rules is None or get("type", "limit") != "limit" or "expires_at" in data:
         return None
     user_id = get("user_id", _ABSENT)
     own_id = get("client_order_id")
@@ -55,6 +55,7 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         "quantity": quantity,
         "price": price,
         **rules,
+        "expires_at": None,
         "client_order_id": own_id,
     }
 

@@ -23,6 +23,7 @@ def render_order(order: Order) -> dict[str, Any]:
         "time_in_force": order.time_in_force,
         "post_only": order.post_only,
         "self_trade_prevention": order.self_trade_prevention,
+        "expires_at": None if order.expires_at is None else _moment(order.expires_at),
         "price": format_amount(order.price),
         "quantity": format_amount(order.quantity),
         "filled_quantity": format_amount(order.filled_quantity),

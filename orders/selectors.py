@@ -33,6 +33,7 @@ class OrderFacts(NamedTuple):
     offset: int | None
     maker_fee_rate: Decimal
     taker_fee_rate: Decimal
+    expires_at: datetime | None
 
 
 def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
@@ -42,7 +43,8 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT id, user_id, market_id, side, price, quantity, time_in_force, post_only,"
-            ' self_trade_prevention, epoch, "offset", maker_fee_rate, taker_fee_rate'
+            ' self_trade_prevention, epoch, "offset", maker_fee_rate, taker_fee_rate,'
+            " expires_at"
             " FROM orders_order WHERE id = ANY(%s::bigint[])",
             [array(order_ids)],
         )

@@ -24,7 +24,7 @@ from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
 from orders import backlog, outbox, selectors, storing
 from orders.counting import counts_orders
-from orders.models import UNFINISHED_STATUSES, Asset, Market, MarketChange, Order
+from orders.models import RESTING_TIMES, UNFINISHED_STATUSES, Asset, Market, MarketChange, Order
 
 logger = structlog.get_logger(__name__)
 
@@ -92,6 +92,21 @@ class PostOnlyNeedsGtcError(ClientError):
     field = "post_only"
 
 
+class ExpiryMissingError(ClientError):
+    code = "expires_at_missing"
+    field = "expires_at"
+
+
+class ExpiryNeedsGtdError(ClientError):
+    code = "expires_at_needs_gtd"
+    field = "expires_at"
+
+
+class ExpiryNotInFutureError(ClientError):
+    code = "expires_at_not_in_future"
+    field = "expires_at"
+
+
 class OrderNotFoundError(ClientError):
     code = "unknown_order"
     field = "order_id"
@@ -110,7 +125,8 @@ class Wish(NamedTuple):
     """An order as it is asked for. `price`: quote per base; `quantity`: base.
 
     `self_trade_prevention`: what happens when it meets an order of the same user; with "none" they
-    trade. `market_named_by`: which input an error about the market names.
+    trade. `market_named_by`: which input an error about the market names. `expires_at`: given if it
+    is good till a date (gtd), and only then.
     """
 
     user_id: int
@@ -123,6 +139,7 @@ class Wish(NamedTuple):
     time_in_force: str = "gtc"
     post_only: bool = False
     self_trade_prevention: str = "none"
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -147,6 +164,7 @@ def place_order(
     time_in_force: str = "gtc",
     post_only: bool = False,
     self_trade_prevention: str = "none",
+    expires_at: datetime | None = None,
 ) -> Placed:
     """Hold the money, store the order, publish it. The order is as a `Wish` says it.
 
@@ -161,7 +179,7 @@ def place_order(
         return Placed(known, created=False)
     wish = Wish(
         user_id, market, side, price, quantity, client_order_id, market_named_by,
-        time_in_force, post_only, self_trade_prevention,
+        time_in_force, post_only, self_trade_prevention, expires_at,
     )  # fmt: skip
     rules = require_allowed(wish, selectors.rules_of([market]).get(market))
     backlog.require_room()
@@ -242,9 +260,22 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
     if market.state != Market.State.OPEN:
         _check_state(market, wish)
     _check_amounts(market, wish.price, wish.quantity)
-    if wish.post_only and wish.time_in_force != Order.TimeInForce.GTC:
-        raise PostOnlyNeedsGtcError("A post-only order rests, so it is good till canceled (gtc).")
+    if wish.post_only and wish.time_in_force not in RESTING_TIMES:
+        raise PostOnlyNeedsGtcError(
+            "A post-only order rests, so it is good till canceled (gtc) or till a date (gtd)."
+        )
+    if wish.expires_at is not None or wish.time_in_force == Order.TimeInForce.GTD:
+        _check_expiry(wish)
     return market
+
+
+def _check_expiry(wish: Wish) -> None:
+    if wish.time_in_force != Order.TimeInForce.GTD:
+        raise ExpiryNeedsGtdError("Only an order that is good till a date (gtd) expires.")
+    if wish.expires_at is None:
+        raise ExpiryMissingError("Say until when the order is good: expires_at.")
+    if wish.expires_at <= timezone.now():
+        raise ExpiryNotInFutureError("The order would have expired already.")
 
 
 def _check_state(market: Market, wish: Wish) -> None:
@@ -276,6 +307,7 @@ def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime)
         time_in_force=wish.time_in_force,
         post_only=wish.post_only,
         self_trade_prevention=wish.self_trade_prevention,
+        expires_at=wish.expires_at,
         client_order_id=wish.client_order_id,
         request_id=request_id,
         created_at=created_at,

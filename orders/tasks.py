@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from orders import dead_man, relay
+from orders import dead_man, expiry, relay
 
 
 @shared_task(name="orders.relay")
@@ -15,3 +15,9 @@ def relay_orders() -> int:
 def look_at_switches() -> int:
     """Cancel all orders of the users whose dead-man switch has expired."""
     return dead_man.run()
+
+
+@shared_task(name="orders.expire")
+def expire_orders() -> int:
+    """Ask for the cancel of the orders whose time is over."""
+    return expiry.run()

@@ -7,6 +7,7 @@ the bridges would. Nothing is mocked.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 
 from django.db import connection
@@ -55,6 +56,7 @@ class World:
         time_in_force: str = "gtc",
         post_only: bool = False,
         self_trade_prevention: str = "none",
+        expires_at: datetime | None = None,
     ) -> Order:
         """Place an order through the service, and wait until it is on the log."""
         placed = place_order(
@@ -67,6 +69,7 @@ class World:
             time_in_force=time_in_force,
             post_only=post_only,
             self_trade_prevention=self_trade_prevention,
+            expires_at=expires_at,
         )
         outbox.flush()
         return placed.order

@@ -47,6 +47,26 @@ LOG_CHECKS = (
             WHERE o.epoch IS NOT NULL GROUP BY 1, 2, 3 HAVING count(*) > 1""",
     ),
     Check(
+        name="queue_places",
+        says="A place in the queue is whole, of an order with a place on the log, not before that"
+        " one and not beyond the checkpoint, and no other order of the market has it.",
+        looks_at="orders_order",
+        sql="""
+            SELECT q.id, q.epoch, q."offset", queue_epoch, queue_offset, queue_rank, orders
+            FROM (
+              SELECT o.*, count(*) OVER
+                (PARTITION BY market_id, queue_epoch, queue_offset, queue_rank) AS orders
+              FROM orders_order o
+              WHERE num_nonnulls(queue_epoch, queue_offset, queue_rank) > 0
+            ) q
+            JOIN orders_market m ON m.symbol = q.market_id
+            LEFT JOIN json_each_text(%(partitions)s::json) p ON p.key = m.base_id
+            LEFT JOIN balances_checkpoint c ON c.partition = p.value::int
+            WHERE NOT coalesce((q.epoch, q."offset") <= (queue_epoch, queue_offset)
+              AND queue_rank >= 0 AND orders = 1
+              AND (queue_epoch, queue_offset) <= (c.epoch_id, c."offset"), false)""",
+    ),
+    Check(
         name="halted_markets",
         says="No market has been halted by the settlement.",
         looks_at="orders_market",

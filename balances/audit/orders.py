@@ -1,6 +1,7 @@
 """Checks on orders: their states, fills and holds, and what the ledger says of each."""
 
 from balances.audit.check import Check
+from balances.audit.places import place, standing
 
 ORDER_CHECKS = (
     Check(
@@ -78,7 +79,7 @@ ORDER_CHECKS = (
                 count(*) AS as_taker, count(*) FILTER (WHERE buyer_id = seller_id) AS with_own_user
               FROM balances_trade GROUP BY 1
             ) t USING (id)
-            WHERE time_in_force <> 'gtc' AND (post_only
+            WHERE time_in_force NOT IN ('gtc', 'gtd') AND (post_only
                 OR status IN ('open', 'partially_filled'))
               OR time_in_force = 'fok' AND (prevented_quantity <> 0
                 OR filled_quantity NOT IN (0, quantity))
@@ -86,18 +87,32 @@ ORDER_CHECKS = (
               OR self_trade_prevention <> 'none' AND t.with_own_user > 0""",
     ),
     Check(
+        name="order_expiry",
+        says="An order that is good till a date says till when, and no other does; one that has"
+        " expired was asked to go when its time was over.",
+        looks_at="orders_order",
+        sql="""
+            SELECT id, status, reason, time_in_force, expires_at, cancel_requested_at, cancel_reason
+            FROM orders_order
+            WHERE (time_in_force = 'gtd') <> (expires_at IS NOT NULL)
+              OR cancel_reason NOT IN ('', 'expired')
+              OR cancel_reason = 'expired'
+                AND NOT coalesce(cancel_requested_at >= expires_at, false)
+              OR reason = 'expired' AND (status <> 'canceled' OR cancel_reason <> 'expired')""",
+    ),
+    Check(
         name="order_decrements",
         says="An order was reduced by what its prevented self-trades say, which are of two orders"
         " of one user and market, the taker's rule being to reduce both.",
         looks_at="orders_order",
-        sql="""
+        sql=f"""
             SELECT coalesce(o.id, d.id) AS id, o.prevented_quantity, d.quantity AS decremented,
               d.wrong
             FROM orders_order o FULL JOIN (
               SELECT side.id, sum(side.quantity) AS quantity, count(*) FILTER (WHERE NOT coalesce(
                 t.user_id = m.user_id AND t.market_id = m.market_id AND t.side <> m.side
                 AND t.self_trade_prevention = 'decrement_and_cancel'
-                AND (m.epoch, m."offset") < (t.epoch, t."offset"), false)) AS wrong
+                AND {place("m")} < {standing("t")}, false)) AS wrong
               FROM (
                 SELECT taker_order_id AS id, taker_order_id, maker_order_id, quantity
                 FROM balances_decrement
@@ -108,7 +123,7 @@ ORDER_CHECKS = (
               LEFT JOIN orders_order m ON m.id = side.maker_order_id
               GROUP BY side.id
             ) d ON d.id = o.id
-            WHERE coalesce(o.prevented_quantity, 0) <> coalesce(d.quantity, 0) OR d.wrong > 0""",
+            WHERE coalesce(o.prevented_quantity, 0) <> coalesce(d.quantity, 0) OR d.wrong > 0""",  # noqa: S608 - our own SQL
     ),
     Check(
         name="order_finish",

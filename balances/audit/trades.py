@@ -1,6 +1,7 @@
 """Checks on trades: their numbers, their two orders, and what the ledger says of each."""
 
 from balances.audit.check import Check
+from balances.audit.places import place, standing
 
 
 def _fee_due(received: str, rate: str, decimals: str) -> str:
@@ -40,7 +41,7 @@ TRADE_CHECKS = (
         says="A trade is of a buy and a sell order of its market and of their users, at the price"
         " of the one that came first, and no worse than the limit of the other.",
         looks_at="balances_trade",
-        sql="""
+        sql=f"""
             SELECT t.market_id AS market, t.trade_id, t.taker_side, t.price, t.buyer_id,
               t.buy_order_id, b.price AS buy_limit, t.seller_id, t.sell_order_id,
               s.price AS sell_limit
@@ -53,10 +54,10 @@ TRADE_CHECKS = (
               AND t.quantity > 0 AND t.price > 0 AND t.price <= b.price AND t.price >= s.price
               AND CASE t.taker_side
                 WHEN 'buy' THEN t.price = s.price
-                  AND (s.epoch, s."offset") < (b.epoch, b."offset")
+                  AND {place("s")} < {standing("b")}
                 WHEN 'sell' THEN t.price = b.price
-                  AND (b.epoch, b."offset") < (s.epoch, s."offset")
-              END, false)""",
+                  AND {place("b")} < {standing("s")}
+              END, false)""",  # noqa: S608 - our own SQL
     ),
     Check(
         name="trade_ledger",

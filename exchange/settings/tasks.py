@@ -26,6 +26,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 1.0,
         "options": {"expires": 2},
     },
+    "expire-orders": {
+        "task": "orders.expire",
+        "schedule": 1.0,
+        "options": {"expires": 2},
+    },
     "care-for-cache": {
         "task": "balances.care_for_cache",
         "schedule": 1.0,

@@ -246,7 +246,7 @@ class Engine:
         )  # fmt: skip
 
     def _cancel(self, offset: int, command: CancelOrder) -> Execution | None:
-        order_id, market = command
+        order_id, market, reason = command
         book = self._books.get(market)
         if book is None:
             raise UnknownMarket(market)
@@ -258,8 +258,8 @@ class Engine:
         return _new(
             Execution,
             (
-                market, offset, before, order_id, user_id, side, price, "canceled", "", remaining,
-                (), (), 0,
+                market, offset, before, order_id, user_id, side, price, "canceled", reason,
+                remaining, (), (), 0,
             ),
         )  # fmt: skip
 

@@ -65,10 +65,14 @@ class PlaceWithRules(NamedTuple):
 
 
 class CancelOrder(NamedTuple):
-    """Take what remains of an order out of its book. Who may ask is not the engine's business."""
+    """Take what remains of an order out of its book. Who may ask is not the engine's business.
+
+    `reason`: what the result is to say.
+    """
 
     order_id: int
     market: str
+    reason: str = ""
 
 
 Command: TypeAlias = PlaceOrder | PlaceWithRules | CancelOrder

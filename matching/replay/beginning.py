@@ -131,7 +131,11 @@ WHERE t.market_id = ANY(%(markets)s) AND taker.epoch < %(epoch)s GROUP BY t.mark
 
 _LIVE_BEFORE = f"""
 WITH old AS (
-  SELECT id, user_id, market_id, side, price, quantity, epoch, "offset" FROM orders_order
+  SELECT id, user_id, market_id, side, price, quantity,
+    CASE WHEN queue_epoch < %(epoch)s THEN queue_epoch ELSE epoch END AS epoch,
+    CASE WHEN queue_epoch < %(epoch)s THEN queue_offset ELSE "offset" END AS "offset",
+    CASE WHEN queue_epoch < %(epoch)s THEN queue_rank ELSE 0 END AS rank
+  FROM orders_order
   WHERE market_id = ANY(%(markets)s) AND epoch < %(epoch)s AND status <> 'rejected'
     AND (finished_epoch IS NULL OR finished_epoch >= %(epoch)s)
 ), gone AS (
@@ -152,5 +156,5 @@ WITH old AS (
 )
 SELECT old.id, user_id, market_id, side, price, old.quantity, coalesce(gone.quantity, 0)
 FROM old LEFT JOIN gone USING (id)
-ORDER BY epoch, "offset"
+ORDER BY epoch, "offset", rank
 """  # noqa: S608 - our own SQL

@@ -126,6 +126,8 @@ def test_the_first_version_is_upgraded_with_all_that_it_has_written(scratch: str
     rules = "SELECT DISTINCT post_only, self_trade_prevention, prevented_quantity FROM orders_order"
     assert ask(scratch, rules) == [(False, "none", 0)]
     migrate(scratch, "balances", "0006")
+    places = "SELECT DISTINCT queue_epoch, queue_offset, queue_rank FROM orders_order"
+    assert ask(scratch, places) == [(None, None, None)]
     migrate(scratch, "orders", "0003")  # and back, and forward again
     migrate(scratch)
     assert ask(scratch, rules) == [(False, "none", 0)]

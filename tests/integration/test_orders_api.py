@@ -29,7 +29,7 @@ def test_the_short_form_stores_an_order(api: ApiClient) -> None:
     assert response.json() == {
         "id": order.pk, "client_order_id": None, "user_id": 1, "market": "ADA-USDT", "side": "buy",
         "type": "limit", "time_in_force": "gtc", "post_only": False,
-        "self_trade_prevention": "cancel_taker", "price": "1.9", "quantity": "10",
+        "self_trade_prevention": "cancel_taker", "expires_at": None, "price": "1.9", "quantity": "10",
         "filled_quantity": "0", "prevented_quantity": "0", "remaining_quantity": "10", "filled_quote": "0",
         "maker_fee_rate": "0", "taker_fee_rate": "0",
         "status": "pending", "reason": "", "cancel_requested": False, "finished_at": None,
@@ -191,6 +191,7 @@ def test_an_order_shows_what_became_of_it(exchange_world: World, api: ApiClient)
         {"time_in_force": "ioc", "self_trade_prevention": "none"},
         {"time_in_force": "fok", "self_trade_prevention": "cancel_both"},
         {"post_only": True, "self_trade_prevention": "decrement_and_cancel"},
+        {"time_in_force": "gtd", "expires_at": "2090-01-31T12:00:00Z", "post_only": True},
     ],
 )
 def test_an_order_has_the_rules_that_it_was_sent_with(
@@ -206,7 +207,10 @@ def test_an_order_has_the_rules_that_it_was_sent_with(
     outbox.flush()
     event = decode_order_event(exchange_world.order_events()[0].value)
     assert isinstance(event, NewOrder)
-    assert {name: getattr(event, name) for name in rules} == rules
+    said = {name: getattr(event, name) for name in rules}
+    assert said == rules | (
+        {"expires_at": "2090-01-31T12:00:00+00:00"} if "expires_at" in rules else {}
+    )
     exchange_world.pump()
     assert differences() == []
 

@@ -49,6 +49,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "client_order_id": st.one_of(
         st.from_regex(r"[A-Za-z0-9._:-]{0,66}", fullmatch=True), st.just("x\n"), _TEXT
     ),
+    "expires_at": st.one_of(st.just("2030-01-01T00:00:00Z"), _TEXT),
     "note": _TEXT,
 }
 _PLAIN: dict[str, Any] = {"asset": "ADA", "order_type": "buy", "quantity": 10, "price": "1.9"}
@@ -103,7 +104,7 @@ _STORED = st.decimals(min_value=0, max_value=10**19, places=18)
         self_trade_prevention=st.sampled_from(Order.SelfTradePrevention.values),
         status=st.sampled_from(Order.Status.values), reason=st.text(max_size=5),
         client_order_id=st.none() | st.just("my-1"), created_at=_MOMENTS,
-        finished_at=st.none() | _MOMENTS, cancel_requested_at=st.none() | _MOMENTS,
+        finished_at=st.none() | _MOMENTS, expires_at=st.none() | _MOMENTS, cancel_requested_at=st.none() | _MOMENTS,
     )
 )  # fmt: skip
 def test_an_order_is_written_as_the_serializer_writes_it(order: Order) -> None:

@@ -78,8 +78,15 @@ def test_the_same_record_has_the_same_bytes(record: Any, decode: Decode) -> None
 def test_the_bytes_on_the_log_do_not_change() -> None:
     assert encode(CANCEL) == (
         b'{"type":"cancel","v":1,"order_id":1,"user_id":2,"market":"ADA-USDT",'
-        b'"created_at":"2026-01-01T00:00:00+00:00","request_id":""}'
+        b'"created_at":"2026-01-01T00:00:00+00:00","request_id":"","reason":""}'
     )
+
+
+def test_a_cancel_from_before_orders_expired_has_no_reason() -> None:
+    fields = fields_of(CANCEL)
+    del fields["reason"]
+    assert decode_order_event(json.dumps(fields).encode()) == CANCEL
+    refused(decode_order_event, fields | {"reason": "boredom"})
 
 
 @pytest.mark.parametrize(("record", "decode"), RECORDS)
@@ -89,7 +96,7 @@ def test_an_unknown_field_is_refused(record: Any, decode: Decode) -> None:
 
 def test_a_new_order_from_before_there_were_rules_has_none() -> None:
     fields = fields_of(NEW)
-    for name in ("post_only", "self_trade_prevention"):
+    for name in ("post_only", "self_trade_prevention", "expires_at"):
         del fields[name]
     old = decode_order_event(json.dumps(fields).encode())
     assert isinstance(old, NewOrder)
@@ -116,7 +123,7 @@ def test_every_missing_field_without_a_default_is_refused(record: Any, decode: D
     optional = {
         "v", "request_id", "reason", "canceled_quantity", "trades", "self_trades",
         "prevented_quantity", "post_only", "self_trade_prevention", "maker_fee_rate",
-        "taker_fee_rate",
+        "taker_fee_rate", "expires_at",
     }  # fmt: skip
     fields = fields_of(record)
     if decode is decode_trade_event:
@@ -193,8 +200,8 @@ def test_a_market_that_cannot_be_one_is_refused(market: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("side", "hold"), ("order_type", "market"), ("time_in_force", "gtd"), ("created_at", 5),
-        ("request_id", 5), ("post_only", 1), ("self_trade_prevention", "cancel"),
+        ("side", "hold"), ("order_type", "market"), ("time_in_force", "day"), ("created_at", 5),
+        ("request_id", 5), ("post_only", 1), ("self_trade_prevention", "cancel"), ("expires_at", 5),
     ],
 )  # fmt: skip
 def test_a_new_order_of_a_kind_nobody_knows_is_refused(field: str, value: Any) -> None:

@@ -71,6 +71,25 @@ ORDER_DAMAGES = [
         {"order_rules": (ANY, "canceled", "fok")},
     ),
     Damage(
+        "an order has expired that is good till canceled",
+        (f"UPDATE orders_order SET reason = 'expired' WHERE id = {CANCELED}",),
+        {"order_expiry": (ANY, "canceled", "expired")},
+    ),
+    Damage(
+        "an order that is good till canceled says till when",
+        (f"UPDATE orders_order SET expires_at = now() WHERE id = {OPEN}",),
+        {"order_expiry": (ANY, "open")},
+    ),
+    Damage(
+        "an order has expired before its time",
+        (
+            "UPDATE orders_order SET time_in_force = 'gtd', expires_at = now() + interval '1 day',"
+            " cancel_requested_at = now(), cancel_reason = 'expired', reason = 'expired'"
+            f" WHERE id = {CANCELED}",
+        ),
+        {"order_expiry": (ANY, "canceled", "expired", "gtd")},
+    ),
+    Damage(
         "a post-only order has taken",
         (
             "UPDATE orders_order SET post_only = true WHERE id = (SELECT CASE taker_side"
@@ -307,6 +326,27 @@ ORDER_DAMAGES = [
             " AND id <> o.id AND epoch IS NOT NULL)",
         ),
         {"order_places": ()},
+    ),
+    Damage(
+        "an order stands before its own place on the log",
+        (
+            'UPDATE orders_order SET queue_epoch = epoch, queue_offset = "offset" - 1,'
+            f" queue_rank = 1 WHERE id = {OPEN}",
+        ),
+        {"queue_places": ()},
+    ),
+    Damage(
+        "an order stands where the log has not been settled yet",
+        (
+            "UPDATE orders_order SET queue_epoch = (SELECT max(number) FROM balances_logepoch),"
+            f" queue_offset = 1000000, queue_rank = 1 WHERE id = {OPEN}",
+        ),
+        {"queue_places": ()},
+    ),
+    Damage(
+        "half a place in the queue",
+        (f'UPDATE orders_order SET queue_offset = "offset" + 1 WHERE id = {OPEN}',),
+        {"queue_places": ()},
     ),
     Damage(
         "a market is in a state that nobody has ordered",

@@ -40,6 +40,7 @@ GARBLED: dict[str, Garble] = {
     "another time in force": changed(time_in_force="ioc"),
     "another post-only flag": changed(post_only=True),
     "another self-trade prevention": changed(self_trade_prevention="cancel_both"),
+    "another time at which it expires": changed(expires_at="2030-01-01T00:00:00+00:00"),
 }
 
 

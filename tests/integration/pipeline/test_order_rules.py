@@ -1,5 +1,6 @@
 """Time in force, post-only and self-trade prevention, through the log, to the last digit."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
@@ -168,7 +169,10 @@ def test_random_orders_with_rules_keep_every_promise(exchange_world: World, seed
     "change",
     [
         {"time_in_force": "ioc"},  # it is live
-        {"time_in_force": "gtd"},
+        {"time_in_force": "gtd"},  # it does not say till when
+        {"expires_at": datetime(2090, 1, 31, tzinfo=UTC)},
+        {"cancel_reason": "expired"},
+        {"cancel_reason": "boredom"},
         {"self_trade_prevention": "cancel"},
         {"prevented_quantity": 10},  # nothing would be left
         {"prevented_quantity": -1},

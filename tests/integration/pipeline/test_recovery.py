@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db import IntegrityError
 
 from balances import services as balances
 from balances.checkpoints import current_epoch, ensure_epoch
@@ -21,6 +22,7 @@ from exchange.kafka import (
     read_topic,
 )
 from matching.host import MatchingHost
+from matching.recovery import recover
 from orders import outbox
 from orders.models import Order
 from orders.relay import relay
@@ -226,6 +228,38 @@ def test_time_priority_survives_a_restart(exchange_world: World) -> None:
     world.pump()
     assert status_of(early) == ("filled", "1")
     assert status_of(late) == ("open", "0")
+
+
+def test_an_order_stands_where_its_place_in_the_queue_says(exchange_world: World) -> None:
+    world = exchange_world
+    balances.deposit(user_id=2, asset="USDT", amount=Decimal(1000))
+    moved, other, next_to_it = (world.place(2, "buy", 1, "1.9") for _ in range(3))
+    world.pump()
+    for order, rank in ((moved, 2), (next_to_it, 1)):  # behind the third, the one by the other
+        Order.objects.filter(pk=order.pk).update(
+            queue_epoch=current_epoch(), queue_offset=2, queue_rank=rank
+        )
+    book = recover(partition_for("ADA")).engine.book("ADA-USDT")
+    assert [order.order_id for order in book.orders()] == [other.pk, next_to_it.pk, moved.pk]
+    assert differences() == []
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        {"queue_offset": 5},
+        {"queue_epoch": 1, "queue_offset": 5},
+        {"queue_epoch": 1, "queue_offset": -1, "queue_rank": 0},
+        {"queue_epoch": 0, "queue_offset": 5, "queue_rank": 0},
+    ],
+)
+def test_a_place_in_the_queue_is_whole_and_not_before_the_orders_own(
+    exchange_world: World, place: dict[str, int]
+) -> None:
+    order = exchange_world.place(1, "buy", 1, "1.9")
+    exchange_world.pump()
+    with pytest.raises(IntegrityError, match="order_place_in_queue_whole"):
+        Order.objects.filter(pk=order.pk).update(**place)
 
 
 @pytest.mark.parametrize(

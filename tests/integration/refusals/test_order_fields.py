@@ -59,6 +59,24 @@ def test_a_post_only_order_that_may_not_rest_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"time_in_force": "gtd"}, "expires_at_missing"),
+        ({"expires_at": "2090-01-31T12:00:00Z"}, "expires_at_needs_gtd"),
+        ({"time_in_force": "ioc", "expires_at": "2090-01-31T12:00:00Z"}, "expires_at_needs_gtd"),
+        (
+            {"time_in_force": "gtd", "expires_at": "2020-01-31T12:00:00Z"},
+            "expires_at_not_in_future",
+        ),
+    ],
+)
+def test_an_order_that_does_not_say_rightly_when_it_expires_is_refused(
+    refusing: ApiClient, changes: dict[str, str], code: str
+) -> None:
+    assert refusal(refusing.order(**changes)) == (422, code, "expires_at")
+
+
+@pytest.mark.parametrize(
     ("quantity", "price", "code"),
     [
         ("4.99", "1.9", "quantity_too_small"),
@@ -212,9 +230,14 @@ def test_a_missing_or_null_field_is_required(refusing: ApiClient, field: str) ->
         ("order_type", '"\\u0000"', "invalid_choice"),
         ("order_type", f'"{"x" * 60_000}"', "invalid_choice"),
         ("type", '"market"', "invalid_choice"),
-        ("time_in_force", '"gtd"', "invalid_choice"),
+        ("time_in_force", '"day"', "invalid_choice"),
         ("time_in_force", '"IOC"', "invalid_choice"),
         ("time_in_force", "null", "required"),
+        ("expires_at", "null", "required"),
+        ("expires_at", "1900000000", "invalid"),
+        ("expires_at", '"2090-01-31"', "invalid"),
+        ("expires_at", '"2090-01-31T12:00:00"', "invalid"),
+        ("expires_at", '"2090-02-31T12:00:00Z"', "invalid"),
         ("post_only", '"true"', "invalid"),
         ("post_only", "1", "invalid"),
         ("post_only", "null", "required"),
