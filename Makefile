@@ -43,8 +43,8 @@ test-kafka: install ## The tests of the whole path on Apache Kafka itself (needs
 chaos: install ## Inject each fault 20 times under load and account for every order (KAFKA=apache)
 	@$(BIN)/python -m tests.chaos --times 20 --kafka $(KAFKA)
 
-bench: $(VENV)/.installed-bench ## Measure, each figure beside a ceiling of the same run (PARTS="engine read", RUNS=3)
-	@$(BIN)/python -m benchmarks $(PARTS) --runs $(RUNS) --kafka $(KAFKA) --json .local/bench.json
+bench: $(VENV)/.installed-bench ## Measure, each figure beside a ceiling of the same run (PARTS="engine read", RUNS=3, PLOTS=DIR)
+	@$(BIN)/python -m benchmarks $(PARTS) --runs $(RUNS) --kafka $(KAFKA) --json .local/bench.json $(if $(PLOTS),--plots $(PLOTS))
 
 $(VENV)/.installed-bench: $(VENV)/.installed requirements/bench.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/bench.txt

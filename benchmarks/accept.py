@@ -39,15 +39,10 @@ def measure(options: Options) -> list[Figure]:
         make_bare_database(stack.environment(), users=USERS)
         users = trader_ids()
 
-        def ask(port: int, path: str) -> Load:
-            bodies = (json.dumps(order).encode() for order in random_orders(users))
-            requests = (request_bytes("POST", path, body) for body in bodies)
-            return ask_all(port, requests, clients=CLIENTS, expect=201, seconds=seconds)
-
         rates = in_turns(
             {
-                "exchange": lambda: ask(stack.ports["orders"], "/orders"),
-                "bare": lambda: ask(port, "/hold"),
+                "exchange": lambda: place_all(stack.ports["orders"], "/orders", users, seconds),
+                "bare": lambda: place_all(port, "/hold", users, seconds),
             },
             TURNS,
         )
@@ -59,6 +54,13 @@ def measure(options: Options) -> list[Figure]:
             "a bare view, one statement", (rates["bare"],), Goal(ratio_at_least=0.7),
         )
     ]  # fmt: skip
+
+
+def place_all(port: int, path: str, users: Sequence[int], seconds: float) -> Load:
+    """Let the clients place orders there, as fast as they are answered."""
+    bodies = (json.dumps(order).encode() for order in random_orders(users))
+    requests = (request_bytes("POST", path, body) for body in bodies)
+    return ask_all(port, requests, clients=CLIENTS, expect=201, seconds=seconds)
 
 
 def random_orders(users: Sequence[int]) -> Iterator[dict[str, object]]:

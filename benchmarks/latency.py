@@ -9,6 +9,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from statistics import median, quantiles
 from typing import Any
@@ -19,6 +20,7 @@ from benchmarks.options import Options
 from benchmarks.report import Figure, Goal
 from benchmarks.system import require_sound_books, running_exchange, wait_until
 from benchmarks.waiting import count_pending
+from exchange.stack.stack import Stack
 
 ORDERS_PER_SECOND = 200
 CLIENTS = 8
@@ -36,53 +38,60 @@ def measure(options: Options) -> list[Figure]:
         stop = threading.Event()
         load = threading.Thread(
             target=lambda: ask_all(
-                stack.ports["orders"], _paced(others, stop), clients=CLIENTS, expect=201,
-                seconds=3_600,
+                stack.ports["orders"], paced(others, stop, ORDERS_PER_SECOND), clients=CLIENTS,
+                expect=201, seconds=3_600,
             )
         )  # fmt: skip
         load.start()
         try:
-            probe = _Probe(stack.ports["orders"], stack.ports["balances"], maker, taker)
-            took = [probe.seconds() * 1e3 for _ in range(probes)]
+            with closing(Probe(stack, maker, taker)) as probe:
+                took = [probe.seconds() * 1e3 for _ in range(probes)]
         finally:
             stop.set()
             load.join()
-        bare = _bare_times(probes)
+        bare = bare_times(probes)
         wait_until(lambda: count_pending() == 0)
         require_sound_books(stack)
     where = f"under {ORDERS_PER_SECOND} orders/s, {options.kafka}"
     return [
         Figure(
-            "latency", f"201 to settled balance, {name}, {where}", "ms", (_share(took, share),),
-            "a record there and back, a commit", (_share(bare, share),), Goal(at_most=limit),
+            "latency", f"201 to settled balance, {name}, {where}", "ms", (share_of(took, share),),
+            "a record there and back, a commit", (share_of(bare, share),), Goal(at_most=limit),
         )
         for name, share, limit in (("median", 50, 20.0), ("99th percentile", 99, 120.0))
     ]  # fmt: skip
 
 
-def _share(values: list[float], share: int) -> float:
+def share_of(values: list[float], share: int) -> float:
+    """Return the value that `share` percent of `values` do not pass."""
     return median(values) if share == 50 else quantiles(values, n=100)[share - 1]
 
 
-def _paced(users: list[int], stop: threading.Event) -> Iterator[bytes]:
-    """Yield an order every 5 ms, until told to stop."""
+def paced(users: list[int], stop: threading.Event, per_second: float) -> Iterator[bytes]:
+    """Yield so many orders a second, evenly, until told to stop; those that are late at once."""
     due = time.monotonic()
     for order in random_orders(users):
         if stop.wait(max(due - time.monotonic(), 0)):
             return
-        due += 1 / ORDERS_PER_SECOND
+        due += 1 / per_second
         yield request_bytes("POST", "/orders", json.dumps(order).encode())
 
 
-class _Probe:
+class Probe:
     """Lets `taker` buy from `maker`, and watches for it in the taker's balance."""
 
-    def __init__(self, orders_port: int, balances_port: int, maker: int, taker: int) -> None:
-        self._orders, self._balances = Connection(orders_port), Connection(balances_port)
+    def __init__(self, stack: Stack, maker: int, taker: int) -> None:
+        self._orders = Connection(stack.ports["orders"])
+        self._balances = Connection(stack.ports["balances"])
         self._maker, self._taker = maker, taker
         self._look = request_bytes("GET", f"/balance/{taker}")
 
+    def close(self) -> None:
+        self._orders.close()
+        self._balances.close()
+
     def seconds(self) -> float:
+        """Return the seconds from the 201 of an order that trades to its balance."""
         before = self._total()
         self._place(self._maker, "sell")
         self._place(self._taker, "buy")
@@ -103,8 +112,11 @@ class _Probe:
         return Decimal(answer["balances"][BASE]["total"])
 
 
-def _bare_times(probes: int) -> list[float]:
-    """Return the milliseconds of the ceiling, as often as there are probes."""
+def bare_times(probes: int) -> list[float]:
+    """Return the milliseconds of the ceiling, as often as there are probes.
+
+    Once for each database: it makes a table and a topic.
+    """
     from django.db import connection
 
     with connection.cursor() as cursor:

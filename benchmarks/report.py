@@ -21,30 +21,34 @@ from rich.table import Table
 class Goal:
     """What a figure is to reach. Every bound that is given has to hold.
 
-    `ratio_*` bound value / ceiling; the others bound the value itself, in the figure's unit.
+    `ratio_*` bound value / ceiling; the others bound the value itself, in the figure's unit. By as
+    much as `slack`, in that unit, a value may pass `ratio_at_most` times its ceiling.
     """
 
     at_least: float | None = None
     at_most: float | None = None
     ratio_at_least: float | None = None
     ratio_at_most: float | None = None
+    slack: float = 0.0
 
     def text(self) -> str:
+        slack = f" + {self.slack:,g}" if self.slack else ""
         bounds = (
             ("≥", self.at_least, ""),
             ("≤", self.at_most, ""),
             ("≥", self.ratio_at_least, " times"),
-            ("≤", self.ratio_at_most, " times"),
+            ("≤", self.ratio_at_most, f" times{slack}"),
         )
         return ", ".join(f"{sign} {bound:,g}{times}" for sign, bound, times in bounds if bound)
 
-    def is_reached(self, value: float, ratio: float | None) -> bool:
+    def is_reached(self, value: float, ratio: float | None, ratio_less_slack: float | None) -> bool:
         return all(
             (
                 self.at_least is None or value >= self.at_least,
                 self.at_most is None or value <= self.at_most,
                 self.ratio_at_least is None or (ratio is not None and ratio >= self.ratio_at_least),
-                self.ratio_at_most is None or (ratio is not None and ratio <= self.ratio_at_most),
+                self.ratio_at_most is None
+                or (ratio_less_slack is not None and ratio_less_slack <= self.ratio_at_most),
             )
         )
 
@@ -72,15 +76,19 @@ class Figure:
     @property
     def ratio(self) -> float | None:
         """The median over the runs of value / ceiling."""
+        return self._ratio(0.0)
+
+    def _ratio(self, slack: float) -> float | None:
         if not self.ceilings:
             return None
         return median(
-            value / ceiling for value, ceiling in zip(self.values, self.ceilings, strict=True)
+            (value - slack) / ceiling
+            for value, ceiling in zip(self.values, self.ceilings, strict=True)
         )
 
     @property
     def is_reached(self) -> bool:
-        return self.goal.is_reached(self.value, self.ratio)
+        return self.goal.is_reached(self.value, self.ratio, self._ratio(self.goal.slack))
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -166,13 +174,18 @@ def write_markdown(figures: Sequence[Figure], path: Path) -> None:
     path.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
-def write_json(figures: Sequence[Figure], path: Path) -> None:
+Details = dict[str, list[dict[str, Any]]]
+"""By the name of a part, what each run of it has noted besides its figures."""
+
+
+def write_json(figures: Sequence[Figure], path: Path, details: Details | None = None) -> None:
     """Write everything that was measured, each run's values included."""
     report = {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "python": platform.python_version(),
         "machine": platform.machine(),
         "figures": [figure.as_json() for figure in figures],
+        "details": details or {},
     }
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
@@ -180,3 +193,9 @@ def write_json(figures: Sequence[Figure], path: Path) -> None:
 def read_json(path: Path) -> list[Figure]:
     """Read the figures that `write_json` has written."""
     return [Figure.from_json(found) for found in json.loads(path.read_text())["figures"]]
+
+
+def read_details(path: Path) -> Details:
+    """Read the details that `write_json` has written."""
+    found: Details = json.loads(path.read_text())["details"]
+    return found

@@ -98,19 +98,25 @@ def require_sound_books(stack: Stack) -> None:
     stack.command("audit").check()
 
 
+def families(stack: Stack) -> dict[str, list[psutil.Process]]:
+    """Return each running server and process by its name, with its children behind it."""
+    found: dict[str, list[psutil.Process]] = {}
+    names = [server.name for server in stack.servers] + [p.name for p in stack.processes]
+    for name in names:
+        pid = int(stack.supervisor.state_of(name)["pid"])
+        if pid:
+            process = psutil.Process(pid)
+            found[name] = [process, *process.children(recursive=True)]
+    return found
+
+
 def processor_seconds(stack: Stack) -> dict[str, float]:
     """Return the processor time of each running server and process so far, children included.
 
     Of a server with a process for each connection, those that have ended count too.
     """
     found: dict[str, float] = {}
-    names = [server.name for server in stack.servers] + [p.name for p in stack.processes]
-    for name in names:
-        pid = int(stack.supervisor.state_of(name)["pid"])
-        if not pid:
-            continue
-        process = psutil.Process(pid)
-        family = [process, *process.children(recursive=True)]
+    for name, family in families(stack).items():
         times = [member.cpu_times() for member in family]
         found[name] = sum(t.user + t.system for t in times) + (
             times[0].children_user + times[0].children_system

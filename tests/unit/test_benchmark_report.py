@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.report import Figure, Goal, merged, read_json, rows, write_json
+from benchmarks.report import Figure, Goal, merged, read_details, read_json, rows, write_json
 
 
 def figure(value: float, ceiling: float, goal: Goal) -> Figure:
@@ -29,6 +29,9 @@ def test_the_ratio_is_that_of_the_runs_not_of_the_medians() -> None:
         (Goal(at_least=3_000, ratio_at_least=0.4), False),
         (Goal(at_most=3_000), False),
         (Goal(ratio_at_most=0.5), True),
+        (Goal(ratio_at_most=0.3), False),
+        (Goal(ratio_at_most=0.3, slack=800), True),
+        (Goal(ratio_at_most=0.3, slack=799), False),
     ],
 )
 def test_every_bound_of_a_goal_has_to_hold(goal: Goal, reached: bool) -> None:
@@ -46,3 +49,27 @@ def test_figures_survive_the_file(tmp_path: Path) -> None:
     write_json(before, tmp_path / "figures.json")
     assert read_json(tmp_path / "figures.json") == before
     assert rows(before)[0][-2:] == ("≥ 4,000, ≥ 0.35 times", "NO")
+
+
+def test_the_slack_of_a_goal_is_said() -> None:
+    assert rows([figure(110, 100, Goal(ratio_at_most=1.1, slack=16))])[0][-2:] == (
+        "≤ 1.1 times + 16",
+        "yes",
+    )
+
+
+def test_what_a_part_has_noted_survives_the_file(tmp_path: Path) -> None:
+    write_json([], tmp_path / "figures.json", {"load": [{"points": [1, 2]}]})
+    assert read_details(tmp_path / "figures.json") == {"load": [{"points": [1, 2]}]}
+
+
+def test_a_point_of_a_plot_is_the_median_of_the_runs() -> None:
+    plots = pytest.importorskip("benchmarks.plots", reason="needs requirements/bench.txt")
+    runs = [{"points": [{"p99_ms": p}, {"p99_ms": 2 * p}]} for p in (10, 30, 20)]
+    assert plots.medians(runs, "p99_ms") == [20, 40]
+
+
+def test_nothing_is_drawn_of_parts_that_were_not_measured(tmp_path: Path) -> None:
+    plots = pytest.importorskip("benchmarks.plots", reason="needs requirements/bench.txt")
+    assert plots.write_plots({"soak": [{}]}, tmp_path / "plots") == []
+    assert not (tmp_path / "plots").exists()
