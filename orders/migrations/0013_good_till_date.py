@@ -93,7 +93,7 @@ def _constraint(name: str) -> Any:
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("orders", "0020_queue_place")]
+    dependencies = [("orders", "0012_queue_place")]
 
     operations = [
         migrations.SeparateDatabaseAndState(
