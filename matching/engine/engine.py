@@ -128,6 +128,15 @@ class Engine:
         """
         self.book(market).restore(order_id, user_id, side, price, remaining)
 
+    def empty_book(self, market: str) -> None:
+        """Take all orders out of a book that could not be restored whole.
+
+        Raises:
+            UnknownMarket: the engine does not hold it.
+        """
+        self._books[market] = OrderBook(self.book(market).last_trade_id, self._max_fills)
+        self._set_state(market, *self._states[market])
+
     def apply(self, offset: int, command: Command) -> Execution | None:
         """Apply one event; return its result, or `None` when it changes nothing.
 
