@@ -22,6 +22,7 @@ RequestId: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 Moment: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 """ISO 8601, UTC."""
 DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?\Z")]
+OrderTypeName: TypeAlias = Literal["limit", "market"]
 TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd"]
 PreventionName: TypeAlias = Literal[
     "none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel"
@@ -42,6 +43,8 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     The fee rates are those that apply to this order: shares of what it receives. `expires_at`: of a
     good-till-date order. Nobody who reads the log acts on it: a cancel does.
 
+    `price` of a market order is the worst at which it may trade; it is good for now or never (ioc).
+
     What a record does not say means what it meant before it could be said: nothing but a limit
     order that rests and trades with whom it meets.
     """
@@ -51,7 +54,7 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     user_id: Identifier
     market: MarketSymbol
     side: SideName
-    order_type: Literal["limit"]
+    order_type: OrderTypeName
     time_in_force: TimeInForceName
     post_only: bool = False
     self_trade_prevention: PreventionName = "none"

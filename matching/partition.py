@@ -272,13 +272,13 @@ def _disagreement(event: NewOrder, known: OrderFacts) -> str | None:
     said = (
         event.user_id, event.market, event.side, Decimal(event.price), Decimal(event.quantity),
         Decimal(event.maker_fee_rate), Decimal(event.taker_fee_rate), event.time_in_force,
-        event.post_only, event.self_trade_prevention, event.expires_at,
+        event.post_only, event.self_trade_prevention, event.expires_at, event.order_type,
     )  # fmt: skip
     stored = (
         known.user_id, known.market, known.side, known.price, known.quantity,
         known.maker_fee_rate, known.taker_fee_rate, known.time_in_force,
         known.post_only, known.self_trade_prevention,
-        "" if known.expires_at is None else known.expires_at.isoformat(),
+        "" if known.expires_at is None else known.expires_at.isoformat(), known.order_type,
     )  # fmt: skip
     if said == stored:
         return None
@@ -290,6 +290,7 @@ _Rules: TypeAlias = tuple[pure.TimeInForce, bool, PreventionName]
 _NAMES = (
     "user", "market", "side", "price", "quantity", "maker fee rate", "taker fee rate",
     "time in force", "post-only flag", "self-trade prevention", "time at which it expires",
+    "type",
 )  # fmt: skip
 _NO_RULES: _Rules = ("gtc", False, "none")
 

@@ -135,7 +135,10 @@ class MarketAdmin(OperatorAdmin):
     list_filter = ["state", "quote"]
     search_fields = ["symbol", "base__name"]
     fixed = ("symbol", "base", "quote", "tick_size", "lot_size")
-    rules = ("min_quantity", "max_quantity", "min_notional", "maker_fee_rate", "taker_fee_rate")
+    rules = (
+        "min_quantity", "max_quantity", "min_notional", "price_band", "maker_fee_rate",
+        "taker_fee_rate",
+    )  # fmt: skip
 
     def get_fields(self, request: HttpRequest, obj: Market | None = None) -> list[Any]:  # noqa: ARG002
         shown = self.fixed if obj is None else _FIXED_SHOWN
@@ -208,6 +211,7 @@ class OrderAdmin(ReadOnlyAdmin):
         link_column("user", text="username"),
         link_column("market"),
         SIDE,
+        "order_type",
         amount_column("price"),
         amount_column("quantity"),
         amount_column("filled_quantity", title="filled"),
@@ -216,7 +220,7 @@ class OrderAdmin(ReadOnlyAdmin):
         time_column("created_at"),
     ]
     list_select_related = ["user"]
-    list_filter = [PickedUser, "status", "side", "market", "created_at"]
+    list_filter = [PickedUser, "status", "side", "order_type", "market", "created_at"]
     sortable_by = ["id"]  # the only order that an index has
     search_fields = ["id"]
     search_help_text = "Id, username, client order id, request id"

@@ -1,5 +1,6 @@
 """The order service: place, look at, list and cancel orders."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -46,7 +47,8 @@ class OrderInput(serializers.Serializer[Any]):
 
     Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
     Full: `market`, `side`, `type`, `quantity`, `price`. Optional in both: `time_in_force`,
-    `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`.
+    `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`. With the `type` market
+    there is no `price`.
     """
 
     user_id = WholeNumberField(
@@ -74,13 +76,20 @@ class OrderInput(serializers.Serializer[Any]):
     order_type = NameField(
         Order.Side.choices, required=False, help_text="The side, in the short form."
     )
-    type = NameField(Order.Type.choices, required=False, default="limit")
+    type = NameField(
+        Order.Type.choices,
+        required=False,
+        default="limit",
+        help_text="market: trades at once, at prices up to the edge of the market's `price_band`; "
+        "what is left is canceled. Such a market has a `price_band`, and has had a trade.",
+    )
     time_in_force = NameField(
         Order.TimeInForce.choices,
         required=False,
         default="gtc",
         help_text="gtc: rests until it is canceled. ioc: what cannot trade at once is canceled. "
-        "fok: all of it trades at once, or it is canceled whole. gtd: rests until `expires_at`.",
+        "fok: all of it trades at once, or it is canceled whole. gtd: rests until `expires_at`. "
+        "A market order is ioc, also if it does not say so.",
     )
     expires_at = MomentField(
         required=False,
@@ -102,7 +111,10 @@ class OrderInput(serializers.Serializer[Any]):
         "is canceled whole, unless they may trade.",
     )
     quantity = AmountInputField(help_text="In the base asset; a multiple of the market's lot size.")
-    price = AmountInputField(help_text="Quote per base; a multiple of the market's tick size.")
+    price = AmountInputField(
+        required=False,
+        help_text="Quote per base; a multiple of the market's tick size. Of a limit order.",
+    )
     client_order_id = PlainTextField(
         rf"^{OWN_ID}\Z",
         trim_whitespace=False,
@@ -118,14 +130,22 @@ class OrderInput(serializers.Serializer[Any]):
             return super().get_initial()
         return EXAMPLE_ORDER
 
+    def to_internal_value(self, data: Any) -> Any:
+        is_market = isinstance(data, Mapping) and data.get("type") == Order.Type.MARKET
+        self.fields["price"].required = not is_market
+        if is_market:
+            self.fields["time_in_force"].default = Order.TimeInForce.IOC.value
+        return super().to_internal_value(data)
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         return {
             "user_id": attrs.get("user_id"),
             "market": self._market(attrs),
             "market_named_by": "market" if "market" in attrs else "asset",
             "side": self._side(attrs),
+            "order_type": attrs["type"],
             "quantity": attrs["quantity"],
-            "price": attrs["price"],
+            "price": attrs.get("price"),
             "time_in_force": attrs["time_in_force"],
             "post_only": attrs["post_only"],
             "self_trade_prevention": attrs["self_trade_prevention"],
@@ -181,7 +201,10 @@ class OrderOutput(serializers.ModelSerializer[Order]):
     market = serializers.CharField(source="market_id")
     user_id = serializers.IntegerField()
     type = serializers.ChoiceField(Order.Type.choices, source="order_type")
-    price = AmountField(help_text="Quote per base.")
+    price = AmountField(
+        help_text="Quote per base. Of a market order, up to which it may trade: the edge of the "
+        "band when it came."
+    )
     quantity = AmountField(help_text="Base.")
     filled_quantity = AmountField(help_text="Base.")
     prevented_quantity = AmountField(
@@ -235,6 +258,11 @@ _FULL = OpenApiExample(
     value={**EXAMPLE_ORDER, "client_order_id": "my-1"},
     request_only=True,
 )  # fmt: skip
+_MARKET = OpenApiExample(
+    "market order",
+    value={"user_id": 1, "market": "ADA-USDT", "side": "buy", "type": "market", "quantity": "10"},
+    request_only=True,
+)
 
 
 class OrderListView(CancelsAll, GenericAPIView[Order]):
@@ -276,7 +304,7 @@ class OrderListView(CancelsAll, GenericAPIView[Order]):
             503: ErrorBody,
             **LOCKED,
         },
-        examples=[_SHORT, _FULL],
+        examples=[_SHORT, _FULL, _MARKET],
         tags=["orders"],
     )
     def post(self, request: Request) -> Response:

@@ -78,6 +78,12 @@ class Market(models.Model):
     min_notional = AmountField(
         null=True, blank=True, help_text="Price times quantity of an order, quote; empty: any."
     )
+    price_band = RateField(
+        null=True,
+        blank=True,
+        help_text="How far from the last trade an order may trade, as a share of its price; 0.1: "
+        "10 %. Empty: any price, and no market orders.",
+    )
     maker_fee_rate = RateField(
         default=Decimal(0),
         db_default=Decimal(0),
@@ -124,6 +130,10 @@ class Market(models.Model):
             models.CheckConstraint(
                 condition=Q(min_notional__isnull=True) | Q(min_notional__gt=0),
                 name="market_min_notional_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(price_band__isnull=True) | Q(price_band__gt=0, price_band__lt=1),
+                name="market_price_band_is_share",
             ),
             models.UniqueConstraint(fields=["base", "quote"], name="market_pair_unique"),
             models.CheckConstraint(
@@ -196,7 +206,10 @@ class MarketChange(models.Model):
 
 
 class Order(models.Model):
-    """A limit order. `price`: quote per base; `quantity` and what becomes of it: base.
+    """An order. `price`: quote per base; `quantity` and what becomes of it: base.
+
+    A market order is stored as what it is to the engine: a limit order that trades at once or not
+    at all, at prices up to `price`, which is the edge of its market's band.
 
     `prevented_quantity` is by how much prevented self-trades have reduced it. What is neither
     filled nor prevented is left, or has been canceled with the order.
@@ -214,6 +227,7 @@ class Order(models.Model):
 
     class Type(models.TextChoices):
         LIMIT = "limit"
+        MARKET = "market"
 
     class TimeInForce(models.TextChoices):
         GTC = "gtc", "Good till canceled"
@@ -324,7 +338,7 @@ class Order(models.Model):
             models.CheckConstraint(
                 condition=Q(
                     side__in=["buy", "sell"],
-                    order_type="limit",
+                    order_type__in=["limit", "market"],
                     time_in_force__in=["gtc", "ioc", "fok", "gtd"],
                     self_trade_prevention__in=[
                         "none",
@@ -334,7 +348,8 @@ class Order(models.Model):
                         "decrement_and_cancel",
                     ],
                 )
-                & (Q(time_in_force__in=RESTING_TIMES) | Q(post_only=False)),
+                & (Q(time_in_force__in=RESTING_TIMES) | Q(post_only=False))
+                & (Q(order_type="limit") | Q(time_in_force="ioc")),
                 name="order_kind_known",
             ),
             models.CheckConstraint(

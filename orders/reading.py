@@ -52,6 +52,7 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         "market": market,
         "market_named_by": named_by,
         "side": side,
+        "order_type": "limit",
         "quantity": quantity,
         "price": price,
         **rules,

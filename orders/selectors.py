@@ -9,7 +9,13 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from exchange.arrays import array
-from exchange.records import ChangeMarket, PreventionName, SideName, TimeInForceName
+from exchange.records import (
+    ChangeMarket,
+    OrderTypeName,
+    PreventionName,
+    SideName,
+    TimeInForceName,
+)
 from orders.models import Market, MarketChange, Order
 
 
@@ -34,6 +40,7 @@ class OrderFacts(NamedTuple):
     maker_fee_rate: Decimal
     taker_fee_rate: Decimal
     expires_at: datetime | None
+    order_type: OrderTypeName
 
 
 def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
@@ -44,7 +51,7 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
         cursor.execute(
             "SELECT id, user_id, market_id, side, price, quantity, time_in_force, post_only,"
             ' self_trade_prevention, epoch, "offset", maker_fee_rate, taker_fee_rate,'
-            " expires_at"
+            " expires_at, order_type"
             " FROM orders_order WHERE id = ANY(%s::bigint[])",
             [array(order_ids)],
         )

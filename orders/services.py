@@ -4,7 +4,7 @@ A service validates, changes Postgres in one transaction, and only then publishe
 fail: the order row is the outbox, and the relay (`orders.relay`) publishes again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,12 +17,14 @@ from django.db.models import F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from balances import selectors as balance_selectors
 from balances import services as balances
 from balances.cache import CachedBalance
 from balances.changes import change_balances
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
 from orders import backlog, outbox, selectors, storing
+from orders.bands import band_around
 from orders.counting import counts_orders
 from orders.models import RESTING_TIMES, UNFINISHED_STATUSES, Asset, Market, MarketChange, Order
 
@@ -87,6 +89,31 @@ class OrderTooLargeError(ClientError):
     field = "quantity"
 
 
+class PriceOutsideBandError(ClientError):
+    code = "price_outside_band"
+    field = "price"
+
+
+class MarketOrderHasPriceError(ClientError):
+    code = "market_order_has_price"
+    field = "price"
+
+
+class MarketOrderNeedsIocError(ClientError):
+    code = "market_order_needs_ioc"
+    field = "time_in_force"
+
+
+class NoPriceBandError(ClientError):
+    code = "no_price_band"
+    field = "type"
+
+
+class NoReferencePriceError(ClientError):
+    code = "no_reference_price"
+    field = "type"
+
+
 class PostOnlyNeedsGtcError(ClientError):
     code = "post_only_needs_gtc"
     field = "post_only"
@@ -126,13 +153,14 @@ class Wish(NamedTuple):
 
     `self_trade_prevention`: what happens when it meets an order of the same user; with "none" they
     trade. `market_named_by`: which input an error about the market names. `expires_at`: given if it
-    is good till a date (gtd), and only then.
+    is good till a date (gtd), and only then. A market order names no price; `within_band` gives it
+    one.
     """
 
     user_id: int
     market: str
     side: str
-    price: Decimal
+    price: Decimal | None
     quantity: Decimal
     client_order_id: str | None = None
     market_named_by: MarketName = "market"
@@ -140,6 +168,7 @@ class Wish(NamedTuple):
     post_only: bool = False
     self_trade_prevention: str = "none"
     expires_at: datetime | None = None
+    order_type: str = "limit"
 
 
 @dataclass(frozen=True)
@@ -156,7 +185,7 @@ def place_order(
     user_id: int,
     market: str,
     side: str,
-    price: Decimal,
+    price: Decimal | None,
     quantity: Decimal,
     client_order_id: str | None = None,
     request_id: str = "",
@@ -165,6 +194,7 @@ def place_order(
     post_only: bool = False,
     self_trade_prevention: str = "none",
     expires_at: datetime | None = None,
+    order_type: str = "limit",
 ) -> Placed:
     """Hold the money, store the order, publish it. The order is as a `Wish` says it.
 
@@ -179,9 +209,11 @@ def place_order(
         return Placed(known, created=False)
     wish = Wish(
         user_id, market, side, price, quantity, client_order_id, market_named_by,
-        time_in_force, post_only, self_trade_prevention, expires_at,
+        time_in_force, post_only, self_trade_prevention, expires_at, order_type,
     )  # fmt: skip
     rules = require_allowed(wish, selectors.rules_of([market]).get(market))
+    if rules.price_band is not None:
+        wish = within_band(wish, rules, balance_selectors.last_prices([market]))
     backlog.require_room()
     order = new_order(wish, rules, request_id, timezone.now())
     try:
@@ -259,7 +291,11 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
         raise _no_market(wish.market, wish.market_named_by)
     if market.state != Market.State.OPEN:
         _check_state(market, wish)
-    _check_amounts(market, wish.price, wish.quantity)
+    if wish.order_type == Order.Type.MARKET:
+        _check_market_order(market, wish)
+    else:
+        assert wish.price is not None, "a limit order names its price"
+        _check_amounts(market, wish.price, wish.quantity)
     if wish.post_only and wish.time_in_force not in RESTING_TIMES:
         raise PostOnlyNeedsGtcError(
             "A post-only order rests, so it is good till canceled (gtc) or till a date (gtd)."
@@ -267,6 +303,46 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
     if wish.expires_at is not None or wish.time_in_force == Order.TimeInForce.GTD:
         _check_expiry(wish)
     return market
+
+
+def within_band(wish: Wish, market: Market, last_prices: Mapping[str, Decimal]) -> Wish:
+    """Return an allowed wish on a market with a price band, with the price up to which it trades.
+
+    A limit order keeps its own, which must not be beyond the band on the side where it would trade;
+    a market order gets the edge of the band there. `last_prices`: of the markets' last settled
+    trades. Before the first there is no band: limit orders have any price, and make it.
+
+    Raises:
+        ClientError: one of this module's.
+    """
+    assert market.price_band is not None, market
+    last = last_prices.get(wish.market)
+    if last is None:
+        if wish.order_type == Order.Type.MARKET:
+            raise NoReferencePriceError(f"{wish.market} has no trade yet that a price could be by.")
+        return wish
+    lowest, highest = band_around(last, market.price_band, market.tick_size)
+    buys = wish.side == Order.Side.BUY
+    if wish.price is None:
+        wish = wish._replace(price=highest if buys else lowest)
+        _check_amounts(market, highest if buys else lowest, wish.quantity)
+    elif wish.price > highest if buys else wish.price < lowest:
+        raise PriceOutsideBandError(
+            f"The price must be at most {format_amount(highest)} now."
+            if buys
+            else f"The price must be at least {format_amount(lowest)} now."
+        )
+    return wish
+
+
+def _check_market_order(market: Market, wish: Wish) -> None:
+    """Refuse a market order that says what none can, or that its market does not take."""
+    if wish.price is not None:
+        raise MarketOrderHasPriceError("A market order names no price; a limit order does.")
+    if wish.time_in_force != Order.TimeInForce.IOC:
+        raise MarketOrderNeedsIocError("A market order trades at once (ioc), and never rests.")
+    if market.price_band is None:
+        raise NoPriceBandError(f"{wish.market} has no price band, so it takes no market orders.")
 
 
 def _check_expiry(wish: Wish) -> None:
@@ -298,6 +374,7 @@ def _check_state(market: Market, wish: Wish) -> None:
 
 def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime) -> Order:
     """Return the order of an allowed wish; it is not stored yet, and has no number."""
+    assert wish.price is not None, "a market order has its price from the band"
     return storing.new_order(
         user_id=wish.user_id,
         market=wish.market,
@@ -308,6 +385,7 @@ def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime)
         post_only=wish.post_only,
         self_trade_prevention=wish.self_trade_prevention,
         expires_at=wish.expires_at,
+        order_type=wish.order_type,
         client_order_id=wish.client_order_id,
         request_id=request_id,
         created_at=created_at,

@@ -28,6 +28,7 @@ def new_order(
     post_only: bool,
     self_trade_prevention: str,
     expires_at: datetime | None,
+    order_type: str,
     client_order_id: str | None,
     request_id: str,
     created_at: datetime,
@@ -48,6 +49,7 @@ def new_order(
         "post_only": post_only,
         "self_trade_prevention": self_trade_prevention,
         "expires_at": expires_at,
+        "order_type": order_type,
         "client_order_id": client_order_id,
         "request_id": request_id,
         "created_at": created_at,
@@ -72,7 +74,7 @@ def insert(orders: Sequence[Order]) -> set[int]:
             order.time_in_force, order.post_only, order.self_trade_prevention,
             order.client_order_id, order.request_id, order.created_at.isoformat(),
             order.maker_fee_rate, order.taker_fee_rate,
-            None if order.expires_at is None else order.expires_at.isoformat(),
+            None if order.expires_at is None else order.expires_at.isoformat(), order.order_type,
         )
         for order in sorted(orders, key=lambda o: (o.user_id, o.client_order_id or ""))
     ]  # fmt: skip
@@ -98,7 +100,7 @@ def insert_one(order: Order) -> None:
                 order.user_id, order.market_id, order.side, order.price, order.quantity,
                 order.time_in_force, order.post_only, order.self_trade_prevention,
                 order.client_order_id, order.request_id, order.created_at, order.maker_fee_rate,
-                order.taker_fee_rate, order.expires_at, order.user_id,
+                order.taker_fee_rate, order.expires_at, order.order_type, order.user_id,
             ],
         )  # fmt: skip
         row = cursor.fetchone()
@@ -120,17 +122,18 @@ def _next_numbers(count: int) -> list[int]:
 
 _COLUMNS = (
     "user_id, market_id, side, price, quantity, time_in_force, post_only, self_trade_prevention,"
-    " client_order_id, request_id, created_at, maker_fee_rate, taker_fee_rate, expires_at"
+    " client_order_id, request_id, created_at, maker_fee_rate, taker_fee_rate, expires_at,"
+    " order_type"
 )
-_OTHERS = "order_type, filled_quantity, filled_quote, prevented_quantity, status, reason"
-_THEIRS = "'limit', 0, 0, 0, 'pending', ''"
+_OTHERS = "filled_quantity, filled_quote, prevented_quantity, status, reason"
+_THEIRS = "0, 0, 0, 'pending', ''"
 
 # A rate is the market's, or that of the user's tier if it has one that is lower: least() passes
 # NULL by. Looked up in the statement that is needed anyway, so no order waits for another one.
 _INSERT_ONE = f"""
 INSERT INTO orders_order ({_COLUMNS}, {_OTHERS})
 SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, least(%s, t.maker_rate),
-  least(%s, t.taker_rate), %s::timestamptz, {_THEIRS}
+  least(%s, t.taker_rate), %s::timestamptz, %s, {_THEIRS}
 FROM (SELECT) AS one
   LEFT JOIN exchange_user u ON u.id = %s LEFT JOIN exchange_feetier t ON t.name = u.fee_tier_id
 RETURNING id, maker_fee_rate, taker_fee_rate
@@ -140,13 +143,14 @@ _INSERT_ALL = f"""
 INSERT INTO orders_order (id, {_COLUMNS}, {_OTHERS})
 SELECT n.id, n.user_id, n.market_id, n.side, n.price, n.quantity, n.time_in_force, n.post_only,
   n.self_trade_prevention, n.client_order_id, n.request_id, n.created_at,
-  least(n.maker_rate, t.maker_rate), least(n.taker_rate, t.taker_rate), n.expires_at, {_THEIRS}
+  least(n.maker_rate, t.maker_rate), least(n.taker_rate, t.taker_rate), n.expires_at,
+  n.order_type, {_THEIRS}
 FROM unnest(%s::bigint[], %s::bigint[], %s::varchar[], %s::varchar[], %s::numeric[],
   %s::numeric[], %s::varchar[], %s::bool[], %s::varchar[], %s::varchar[], %s::varchar[],
-  %s::timestamptz[], %s::numeric[], %s::numeric[], %s::timestamptz[])
+  %s::timestamptz[], %s::numeric[], %s::numeric[], %s::timestamptz[], %s::varchar[])
   WITH ORDINALITY AS n(id, user_id, market_id, side, price, quantity, time_in_force, post_only,
   self_trade_prevention, client_order_id, request_id, created_at, maker_rate, taker_rate,
-  expires_at, place)
+  expires_at, order_type, place)
   LEFT JOIN exchange_user u ON u.id = n.user_id
   LEFT JOIN exchange_feetier t ON t.name = u.fee_tier_id
 ORDER BY n.place
