@@ -1,7 +1,10 @@
 """The price band of a market: how far from its last trade an order may trade. Pure, no database."""
 
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import NamedTuple
+
+DIGITS = 60
+"""More than a price times a share has, so that nothing is rounded, however large and fine it is."""
 
 
 class Band(NamedTuple):
@@ -16,6 +19,8 @@ def band_around(last: Decimal, share: Decimal, tick: Decimal) -> Band:
 
     Edges that are not on the tick are rounded into the band: nothing in it is beyond the share.
     """
-    lowest, highest = last * (1 - share), last * (1 + share)
-    below = lowest % tick
-    return Band(lowest - below + tick if below else lowest, highest - highest % tick)
+    with localcontext() as context:
+        context.prec = DIGITS
+        lowest, highest = last * (1 - share), last * (1 + share)
+        below = lowest % tick
+        return Band(lowest - below + tick if below else lowest, highest - highest % tick)

@@ -11,7 +11,7 @@ from orders.bands import band_around
 
 
 @given(
-    last=st.integers(1, 10**12),
+    last=st.integers(1, 10**30),
     share=st.decimals("0.00000001", "0.99999999", places=8),
     tick=st.sampled_from([Decimal("0.0001"), Decimal("0.05"), Decimal(1), Decimal(25)]),
 )
