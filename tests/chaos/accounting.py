@@ -70,11 +70,12 @@ def _compare(entry: Told, row: Stored | None) -> list[Finding]:
         return [Finding("lost", name, "it was answered and is not there", entry.window)]
     wrote = (
         sent.client_order_id, sent.user_id, sent.market, sent.side, sent.price, sent.quantity,
-        sent.rules, sent.expires_at,
+        sent.rules, sent.expires_at, "limit" if sent.price is not None else "market",
     )  # fmt: skip
     there = (
-        row.client_order_id, row.user_id, row.market, row.side, row.price, row.quantity, row.rules,
-        row.expires_at,
+        row.client_order_id, row.user_id, row.market, row.side,
+        row.price if sent.price is not None else None,  # the exchange has given it one
+        row.quantity, row.rules, row.expires_at, row.order_type,
     )  # fmt: skip
     if wrote != there:
         return [Finding("lost", name, f"sent as {wrote}, there as {there}", entry.window)]

@@ -32,6 +32,7 @@ class Stored:
     """How many times money was put on hold for it."""
     rules: Rules = PLAIN
     expires_at: datetime | None = None
+    order_type: str = "limit"
 
 
 class Books:
@@ -71,7 +72,7 @@ class Books:
                 holds=among("order_id"),
             )
             rows = self.query(sql, {"ids": list(ids)})
-        return [Stored(*(*row[:-4], Rules(*row[-4:-1]), row[-1])) for row in rows]
+        return [Stored(*(*row[:-5], Rules(*row[-5:-2]), *row[-2:])) for row in rows]
 
     def balances(self) -> dict[int, Balances]:
         """Return every user's balances, those of nothing left out."""
@@ -135,7 +136,8 @@ WITH fills AS (
 )
 SELECT o.id, coalesce(o.client_order_id, ''), o.user_id, o.market_id, o.side, o.price, o.quantity,
   o.status, o.filled_quantity, coalesce(f.quantity, 0), coalesce(h.times, 0),
-  o.time_in_force, o.post_only, o.self_trade_prevention, o.expires_at
+  o.time_in_force, o.post_only, o.self_trade_prevention, o.expires_at,
+  o.order_type
 FROM orders_order o LEFT JOIN fills f USING (id) LEFT JOIN holds h USING (id)
 WHERE {orders}
 """

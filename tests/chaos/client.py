@@ -202,7 +202,7 @@ def _written(order: Sent) -> dict[str, Any]:
         "user_id": order.user_id,
         "market": order.market,
         "side": order.side,
-        "price": f"{order.price:f}",
+        **({"type": "market"} if order.price is None else {"price": f"{order.price:f}"}),
         "quantity": f"{order.quantity:f}",
         **{name: rules[name] for name in rules if rules[name] != Rules._field_defaults[name]},
         **expiry,

@@ -24,13 +24,13 @@ PLAIN = Rules()
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An order as its client wrote it. `price`: quote per base; `quantity`: base."""
+    """An order as its client wrote it. `price`: quote per base, None: at the market; `quantity`: base."""
 
     client_order_id: str
     user_id: int
     market: str
     side: str
-    price: Decimal
+    price: Decimal | None
     quantity: Decimal
     rules: Rules = PLAIN
     expires_at: datetime | None = None

@@ -27,6 +27,8 @@ BATCH = (2, 8)
 """Orders in a batch."""
 RULED = 0.4
 """The part of all orders that are not plain."""
+MARKET_ORDERS = 0.5
+"""The part of those that are immediate or cancel which name no price."""
 REMEMBERED = 50
 """A thread's latest orders, of which it cancels one."""
 
@@ -148,9 +150,13 @@ class Trader:
         side, price, quantity = shape.draw(self._rng)
         user = self._rng.choice(self._users)
         rules = draw_rules(self._rng)
+        at_market = rules.time_in_force == "ioc" and self._rng.random() < MARKET_ORDERS
         good_for = timedelta(seconds=self._rng.uniform(*GOOD_FOR))
         expires_at = datetime.now(UTC) + good_for if rules.time_in_force == "gtd" else None
-        return Sent(self._names.new(), user, shape.symbol, side, price, quantity, rules, expires_at)
+        return Sent(
+            self._names.new(), user, shape.symbol, side, None if at_market else price, quantity,
+            rules, expires_at,
+        )  # fmt: skip
 
     def _place_batch(self) -> None:
         batch = [self._draw() for _ in range(self._rng.randint(*BATCH))]
@@ -158,7 +164,7 @@ class Trader:
             self._note(sent, answer)
 
     def _note(self, sent: Sent, answer: Answer) -> None:
-        if _came_too_late(sent, answer):
+        if _came_too_late(sent, answer) or _came_too_early(sent, answer):
             return
         if answer.status not in (200, 201):
             raise UnexpectedAnswerError(f"{sent} was refused: {answer.body}")
@@ -187,6 +193,11 @@ def _came_too_late(sent: Sent, answer: Answer) -> bool:
     """Whether an order was refused because it had expired before somebody took it."""
     has_expired = sent.expires_at is not None and sent.expires_at < datetime.now(UTC)
     return has_expired and answer.status == 422 and answer.code == "expires_at_not_in_future"
+
+
+def _came_too_early(sent: Sent, answer: Answer) -> bool:
+    """Whether a market order was refused because its market has had no trade yet."""
+    return sent.price is None and answer.status == 422 and answer.code == "no_reference_price"
 
 
 def add_load(

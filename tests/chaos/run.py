@@ -40,9 +40,9 @@ BETWEEN_SECONDS = (0.2, 1.2)
 WARM_UP_SECONDS = 2.0
 REST_SECONDS = 60.0
 """How long it may take until nothing is under way any more, once the load rests."""
-FEES = """
+MARKET_RULES = """
 from orders.models import Market
-Market.objects.update(maker_fee_rate="0.0003", taker_fee_rate="0.0007")
+Market.objects.update(maker_fee_rate="0.0003", taker_fee_rate="0.0007", price_band="0.2")
 """
 FAILURES = (StackError, ServerError, NoAnswerError, UnexpectedAnswerError, psycopg2.Error)
 """What ends a run as a violation does: without an answer nobody can say that all is well."""
@@ -135,7 +135,7 @@ class Run:
         self._tell(f"making {USERS} traders")
         output = self._stack.log_dir / "seed.log"
         self._stack.command("seed", "--users", str(USERS), output=output).check()
-        self._stack.command("shell", "--command", FEES, output=output).check()
+        self._stack.command("shell", "--command", MARKET_RULES, output=output).check()
         users = self._books.traders()
         watching, trading = users[: WATCHERS + 1], users[WATCHERS + 1 :]
         add_load(
