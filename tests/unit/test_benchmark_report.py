@@ -1,9 +1,11 @@
 """What a benchmark says: medians over runs, ratios run by run, and whether the goal is reached."""
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import ALL_PARTS
 from benchmarks.report import Figure, Goal, merged, read_details, read_json, rows, write_json
 
 
@@ -73,3 +75,8 @@ def test_nothing_is_drawn_of_parts_that_were_not_measured(tmp_path: Path) -> Non
     plots = pytest.importorskip("benchmarks.plots", reason="needs requirements/bench.txt")
     assert plots.write_plots({"soak": [{}]}, tmp_path / "plots") == []
     assert not (tmp_path / "plots").exists()
+
+
+@pytest.mark.parametrize("part", ALL_PARTS)
+def test_every_part_that_is_offered_is_there(part: str) -> None:
+    assert importlib.util.find_spec(f"benchmarks.{part}") is not None
