@@ -1,7 +1,7 @@
-"""The parts of `make bench` that run whole exchanges, each shortened to some seconds.
+"""The parts of `make bench` that run whole exchanges, each shortened to some seconds; query plans.
 
-Each has an exchange of its own, and ends with the audit. What is measured here means nothing: the
-tests see that it is measured, and that a run whose figures cannot be right fails.
+Each part has an exchange of its own, and ends with the audit. What is measured here means nothing:
+the tests see that it is measured, and that a run whose figures cannot be right fails.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.hot_statements import HOT
 from exchange.stack.processes import exchange_processes
 
 pytestmark = pytest.mark.e2e
@@ -82,3 +83,16 @@ def test_latency_and_throughput_over_load_are_measured_and_drawn(tmp_path: Path)
     for name in ("latency.png", "accepted.png"):
         assert (tmp_path / "plots" / name).read_bytes().startswith(PNG)
     assert "The books balance" in report.printed
+
+
+def test_no_plan_of_a_hot_statement_reads_a_large_table_whole(tmp_path: Path) -> None:
+    path = tmp_path / "query-plans.md"
+    argv = [sys.executable, "-m", "benchmarks.plans", "--orders", "100000", "--users", "100000"]
+    done = subprocess.run(
+        [*argv, "--output", str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = path.read_text()
+    assert found.count("\n## ") == len(HOT)
+    assert all(f"\n## {hot.title}\n\n{hot.purpose}" in found for hot in HOT)
+    assert found.count("No large table is read whole.") == len(HOT)
