@@ -127,8 +127,10 @@ class OrderBook:
         Raises:
             DuplicateOrder: the id is already in the book.
         """
-        order_id, user_id, _, side, price, quantity, time_in_force, post_only = order[:8]
-        prevention, budget = order[8:]
+        (
+            order_id, user_id, _, side, price, quantity,
+            time_in_force, post_only, prevention, budget,
+        ) = order  # fmt: skip
         if order_id in self._entries:
             raise DuplicateOrder(order_id)
         assert price > 0, price

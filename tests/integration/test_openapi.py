@@ -182,6 +182,13 @@ def test_the_examples_of_an_order_are_what_the_service_takes(
         ({"asset": "ADA", "side": "buy", "type": "limit", "price": None}, False),
         ({"asset": "ADA", "side": "buy", "type": "market", "price": None}, True),
         ({"asset": "ADA", "side": "buy", "type": "market"}, True),
+        ({"asset": "ADA", "side": "buy", "quantity": None}, False),
+        ({"asset": "ADA", "side": "buy", "type": "market", "quantity": None}, False),
+        ({"asset": "ADA", "side": "buy", "quantity": None, "quote_amount": 1}, False),
+        (
+            {"asset": "ADA", "side": "buy", "type": "market", "quantity": None, "quote_amount": 1},
+            True,
+        ),
     ],
 )
 def test_the_schema_says_what_an_order_has_to_name(
