@@ -205,10 +205,8 @@ places = st.builds(
     price=st.integers(98, 102),
     quantity=st.integers(1, 6),
     rules=st.one_of(st.none(), st.sampled_from(ALL_RULES)),
-    # Few lots, many, or all; to the tick, and a little beside it.
-    budget=st.one_of(
-        st.just(0), st.integers(1, 12).map(lambda lots: lots * 100), st.integers(95, 310)
-    ),
+    # Less than a lot costs, a few lots to the tick and beside it, all.
+    budget=st.sampled_from((0, 0, 50, 99, 100, 101, 199, 200, 205, 305, 1_000)),
 )
 cancels = st.builds(
     Event,
@@ -232,6 +230,50 @@ def test_every_event_has_the_naive_result(flow: list[Event], max_fills: int) -> 
         assert engine.position == offset
         assert_same_books(engine, naive)
         engine.validate()
+
+
+asks = st.builds(
+    Event,
+    gap=st.just(0),
+    market=st.just("BTC-USDT"),
+    order_id=st.integers(1, 10**6),
+    user_id=st.integers(1, 2),
+    side=st.just("sell"),
+    price=st.integers(98, 102),
+    quantity=st.integers(1, 3),
+)
+spends = st.builds(
+    Event,
+    gap=st.just(0),
+    market=st.just("BTC-USDT"),
+    order_id=st.integers(1, 10**6),
+    user_id=st.integers(2, 3),
+    side=st.just("buy"),
+    price=st.integers(99, 103),
+    quantity=st.integers(1, 9),
+    rules=st.sampled_from([("ioc", False, prevention) for prevention in PREVENTIONS]),
+    budget=st.sampled_from((50, 99, 100, 101, 199, 200, 205, 305, 1_000)),
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(flow=st.lists(st.one_of(asks, spends), min_size=2, max_size=12), max_fills=fill_limits)
+def test_every_budget_has_the_naive_result_and_is_kept_to(
+    flow: list[Event], max_fills: int
+) -> None:
+    engine, naive = new_engine(max_fills), new_naive(max_fills)
+
+    for offset, event in with_offsets(flow):
+        result = apply_to_engine(engine, offset, event)
+
+        assert in_naive_terms(result) == apply_to_naive(naive, offset, event)
+        assert_same_books(engine, naive)
+        engine.validate()
+        if result is not None and has_budget(event):
+            assert sum(fill.price * fill.quantity for fill in result.fills) <= event.budget
+            assert result.status in ("filled", "canceled")
+            bought = sum(fill.quantity for fill in result.fills)
+            assert bought + result.prevented_quantity + result.canceled_quantity == event.quantity
 
 
 @settings(derandomize=True, deadline=None, max_examples=100)
