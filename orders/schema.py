@@ -45,4 +45,6 @@ def document_forms(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     order = result["components"]["schemas"].get("OrderInputRequest")
     if order is not None:  # another service's schema
         order["allOf"] = [_ONE_MARKET, _ONE_SIDE, _ONE_PRICE, _ONE_SIZE]
+        # No field is required in every form, from which the generator concludes too much.
+        result["paths"]["/orders"]["post"]["requestBody"]["required"] = True
     return result

@@ -205,6 +205,18 @@ def test_the_schema_says_what_an_order_has_to_name(
     assert (answer.status_code != 400) == fits
 
 
+def test_a_body_that_is_asked_for_has_to_be_there(api: ApiClient) -> None:
+    bodies = {
+        path: operation["requestBody"].get("required")
+        for path, operations in openapi()["paths"].items()
+        for operation in operations.values()
+        if "requestBody" in operation
+    }
+    assert "/orders" in bodies
+    assert set(bodies.values()) == {True}, bodies
+    assert api.post("/orders", content_type="application/json").status_code == 400
+
+
 @pytest.mark.parametrize(
     "path",
     [
