@@ -171,6 +171,20 @@ def test_an_amount_that_finds_too_little_is_canceled_and_comes_back(banded: Worl
     assert differences() == []
 
 
+def test_an_amount_buys_no_more_than_it_pays_for_at_the_lower_edge(banded: World) -> None:
+    banded.place(1, "buy", 1, "2.2")
+    banded.pump()
+    banded.place(2, "sell", 10, "1.8")  # meets it; the rest is below the band around 2.2
+    banded.pump()
+    order = by_amount(banded, 1, "3.96")
+    assert order.quantity == 2  # at 1.98
+    banded.pump()
+    assert end_of(order) == ("filled", "", 2)
+    assert order.filled_quote == Decimal("3.6")
+    assert balance_of(1, "USDT") == ("992.2", "0")
+    assert differences() == []
+
+
 @pytest.mark.parametrize(
     ("prevention", "end", "usdt"),
     [
