@@ -3,7 +3,8 @@
 The rules: a trade happens at the maker's price; the buyer's hold was
 taken at their own limit, so what a better price leaves is released in the same step; what a
 cancel takes out of the book is released exactly, and so is what a prevented self-trade takes out,
-of the taker and of the maker. `plan` gives every movement with its reason;
+of the taker and of the maker. An order that was placed by the amount to spend has held that, and
+gets back at once what its trades did not cost. `plan` gives every movement with its reason;
 their sum over all users is zero for each asset.
 """
 
@@ -49,8 +50,9 @@ class OrderChange:
 
     `event_epoch`: that of the batch's events. `is_new`: its first result is in this
     batch, at `epoch` and `offset` (else both None).
-    `finished_as`: "canceled" or "rejected", or "" where the fills decide.
-    `canceled_quantity`: must equal what the batch leaves unfilled, if it was canceled.
+    `finished_as`: "canceled" or "rejected", or "filled" of an order that has spent its amount; ""
+    where the fills decide.
+    `canceled_quantity`: must equal what the batch leaves unfilled, if it says how it was finished.
     `prevented_quantity`: by how much prevented self-trades have reduced it.
     """
 
@@ -94,14 +96,21 @@ def _plan_one(result: SettlementPlan, execution: Execution) -> None:
         change.is_new = True
         change.epoch, change.offset = execution.epoch, execution.offset
     limit = Decimal(execution.price)
+    amount = Decimal(execution.quote_amount)
     for trade in execution.trades:
-        _plan_trade(result, execution, trade, limit)
+        _plan_trade(result, execution, trade, Decimal(trade.price) if amount else limit)
     for self_trade in execution.self_trades:
         _plan_self_trade(result, execution, self_trade)
     if (prevented := Decimal(execution.prevented_quantity)) > 0:
         change.prevented_quantity += prevented
-        _release(result, execution, execution.order_id, execution.side, limit, prevented)
-    if execution.status in ("canceled", "rejected"):
+        if not amount:
+            _release(result, execution, execution.order_id, execution.side, limit, prevented)
+    if amount:
+        change.finished_as, change.reason = execution.status, execution.reason
+        change.canceled_quantity = Decimal(execution.canceled_quantity)
+        unspent = amount - sum(Decimal(t.price) * Decimal(t.quantity) for t in execution.trades)
+        _release(result, execution, execution.order_id, execution.side, unspent, Decimal(1))
+    elif execution.status in ("canceled", "rejected"):
         quantity = Decimal(execution.canceled_quantity)
         change.finished_as, change.reason = execution.status, execution.reason
         change.canceled_quantity = quantity

@@ -44,6 +44,8 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     good-till-date order. Nobody who reads the log acts on it: a cancel does.
 
     `price` of a market order is the worst at which it may trade; it is good for now or never (ioc).
+    `quote_amount`: what it may spend (quote, on hold), if it was placed by that; then `quantity` is
+    no less than what that can buy.
 
     What a record does not say means what it meant before it could be said: nothing but a limit
     order that rests and trades with whom it meets.
@@ -65,6 +67,7 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     maker_fee_rate: DecimalString = "0"
     taker_fee_rate: DecimalString = "0"
     expires_at: Moment = ""
+    quote_amount: DecimalString = "0"
 
 
 class CancelOrder(
@@ -140,7 +143,9 @@ class Execution(
     quantity taken out of the book by it, whose hold is to be released. `user_id`, `side` and
     `price` (its limit) are those of the order that the event was about. `self_trades` are the
     user's own resting orders that it met; `prevented_quantity` (base, to be released) is by how
-    much it was reduced together with those that were decremented.
+    much it was reduced together with those that were decremented. `quote_amount` is what the order
+    had on hold, if it was placed by that: then what its trades did not cost is to be released, and
+    `canceled_quantity` is also what it did not buy when it is filled.
     """
 
     v: Literal[1] = 1
@@ -159,6 +164,7 @@ class Execution(
     trades: tuple[Trade, ...] = ()
     self_trades: tuple[SelfTrade, ...] = ()
     prevented_quantity: DecimalString = "0"
+    quote_amount: DecimalString = "0"
     request_id: RequestId = ""
 
 

@@ -36,6 +36,7 @@ from orders.selectors import OrderFacts, was_ordered
 
 UNUSABLE = "record_unusable"
 """The reason of an order that was rejected because its record could not be used."""
+_NOTHING = Decimal(0)
 
 
 class DeadLetterError(Exception):
@@ -158,12 +159,13 @@ class PartitionMatcher:
         try:
             price = to_units(known.price, scale.tick)
             quantity = to_units(known.quantity, scale.lot)
+            budget = to_units(known.quote_amount or _NOTHING, scale.tick * scale.lot)
         except ValueError as error:
             raise DeadLetterError(str(error)) from error
         side = pure.BUY if event.side == "buy" else pure.SELL
         plain = pure.PlaceOrder(event.order_id, event.user_id, event.market, side, price, quantity)
         rules = _rules(known)
-        return plain if rules == _NO_RULES else pure.PlaceWithRules(*plain, *rules)
+        return plain if rules == _NO_RULES else pure.PlaceWithRules(*plain, *rules, budget)
 
     def _scale(self, symbol: str) -> Scale:
         """Return the market's scale; a market made since the recovery is opened now.
@@ -207,6 +209,7 @@ class PartitionMatcher:
             status="rejected",
             reason=UNUSABLE,
             canceled_quantity=format_amount(known.quantity),
+            quote_amount=format_amount(known.quote_amount or _NOTHING),
             request_id=item.event.request_id if item.event is not None else "",
         )
 
@@ -238,6 +241,7 @@ class PartitionMatcher:
             trades=tuple(_trades(execution, scale)),
             self_trades=tuple(_self_trades(execution, scale)),
             prevented_quantity=format_amount(execution.prevented_quantity * scale.lot),
+            quote_amount=event.quote_amount if isinstance(event, NewOrder) else "0",
             request_id=event.request_id,
         )
 
@@ -273,12 +277,14 @@ def _disagreement(event: NewOrder, known: OrderFacts) -> str | None:
         event.user_id, event.market, event.side, Decimal(event.price), Decimal(event.quantity),
         Decimal(event.maker_fee_rate), Decimal(event.taker_fee_rate), event.time_in_force,
         event.post_only, event.self_trade_prevention, event.expires_at, event.order_type,
+        Decimal(event.quote_amount),
     )  # fmt: skip
     stored = (
         known.user_id, known.market, known.side, known.price, known.quantity,
         known.maker_fee_rate, known.taker_fee_rate, known.time_in_force,
         known.post_only, known.self_trade_prevention,
         "" if known.expires_at is None else known.expires_at.isoformat(), known.order_type,
+        known.quote_amount or _NOTHING,
     )  # fmt: skip
     if said == stored:
         return None
@@ -290,7 +296,7 @@ _Rules: TypeAlias = tuple[pure.TimeInForce, bool, PreventionName]
 _NAMES = (
     "user", "market", "side", "price", "quantity", "maker fee rate", "taker fee rate",
     "time in force", "post-only flag", "self-trade prevention", "time at which it expires",
-    "type",
+    "type", "amount to spend",
 )  # fmt: skip
 _NO_RULES: _Rules = ("gtc", False, "none")
 

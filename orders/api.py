@@ -48,7 +48,7 @@ class OrderInput(serializers.Serializer[Any]):
     Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
     Full: `market`, `side`, `type`, `quantity`, `price`. Optional in both: `time_in_force`,
     `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`. With the `type` market
-    there is no `price`.
+    there is no `price`, and to buy, there may be a `quote_amount` instead of the `quantity`.
     """
 
     user_id = WholeNumberField(
@@ -110,7 +110,15 @@ class OrderInput(serializers.Serializer[Any]):
         "(decrement_and_cancel); or they trade (none). A fok order that would meet one on its way "
         "is canceled whole, unless they may trade.",
     )
-    quantity = AmountInputField(help_text="In the base asset; a multiple of the market's lot size.")
+    quantity = AmountInputField(
+        required=False, help_text="In the base asset; a multiple of the market's lot size."
+    )
+    quote_amount = AmountInputField(
+        required=False,
+        help_text="Of a market order that buys, instead of the quantity: what it may spend, in the "
+        "quote asset; a multiple of tick size times lot size. It buys whole lots until that does "
+        "not buy another one.",
+    )
     price = AmountInputField(
         required=False,
         help_text="Quote per base; a multiple of the market's tick size. Of a limit order.",
@@ -133,6 +141,7 @@ class OrderInput(serializers.Serializer[Any]):
     def to_internal_value(self, data: Any) -> Any:
         is_market = isinstance(data, Mapping) and data.get("type") == Order.Type.MARKET
         self.fields["price"].required = not is_market
+        self.fields["quantity"].required = not (is_market and "quote_amount" in data)
         if is_market:
             self.fields["time_in_force"].default = Order.TimeInForce.IOC.value
         return super().to_internal_value(data)
@@ -144,7 +153,8 @@ class OrderInput(serializers.Serializer[Any]):
             "market_named_by": "market" if "market" in attrs else "asset",
             "side": self._side(attrs),
             "order_type": attrs["type"],
-            "quantity": attrs["quantity"],
+            "quantity": attrs.get("quantity"),
+            "quote_amount": attrs.get("quote_amount"),
             "price": attrs.get("price"),
             "time_in_force": attrs["time_in_force"],
             "post_only": attrs["post_only"],
@@ -205,13 +215,19 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         help_text="Quote per base. Of a market order, up to which it may trade: the edge of the "
         "band when it came."
     )
-    quantity = AmountField(help_text="Base.")
+    quantity = AmountField(
+        help_text="Base. With a `quote_amount`, what that buys at most within the band."
+    )
+    quote_amount = AmountField(
+        allow_null=True, help_text="Quote: what it may spend, if it was placed by that."
+    )
     filled_quantity = AmountField(help_text="Base.")
     prevented_quantity = AmountField(
         help_text="Base; by how much prevented self-trades have reduced it."
     )
     remaining_quantity = AmountField(
-        help_text="Base; neither filled nor prevented. Of a finished order, what was canceled."
+        help_text="Base; neither filled nor prevented. Of a finished order, what was canceled, or "
+        "what its `quote_amount` did not buy."
     )
     filled_quote = AmountField(help_text="Quote paid or received so far.")
     maker_fee_rate = AmountField(
@@ -225,7 +241,7 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         model = Order
         fields = [
             "id", "client_order_id", "user_id", "market", "side", "type", "time_in_force",
-            "post_only", "self_trade_prevention", "expires_at", "price", "quantity",
+            "post_only", "self_trade_prevention", "expires_at", "price", "quantity", "quote_amount",
             "filled_quantity", "prevented_quantity", "remaining_quantity", "filled_quote",
             "maker_fee_rate", "taker_fee_rate", "status", "reason", "cancel_requested",
             "created_at", "finished_at",
@@ -263,6 +279,13 @@ _MARKET = OpenApiExample(
     value={"user_id": 1, "market": "ADA-USDT", "side": "buy", "type": "market", "quantity": "10"},
     request_only=True,
 )
+_MARKET_BY_AMOUNT = OpenApiExample(
+    "market order by the amount to spend",
+    value={
+        "user_id": 1, "market": "ADA-USDT", "side": "buy", "type": "market", "quote_amount": "19",
+    },
+    request_only=True,
+)  # fmt: skip
 
 
 class OrderListView(CancelsAll, GenericAPIView[Order]):
@@ -304,7 +327,7 @@ class OrderListView(CancelsAll, GenericAPIView[Order]):
             503: ErrorBody,
             **LOCKED,
         },
-        examples=[_SHORT, _FULL, _MARKET],
+        examples=[_SHORT, _FULL, _MARKET, _MARKET_BY_AMOUNT],
         tags=["orders"],
     )
     def post(self, request: Request) -> Response:

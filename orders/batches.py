@@ -153,7 +153,7 @@ def _store_with_holds(
         [
             balances.Hold(
                 order.user_id,
-                *amount_to_hold(markets[order.market_id], order.side, order.price, order.quantity),
+                *amount_to_hold(markets[order.market_id], order),
                 order.pk,
             )
             for order in orders

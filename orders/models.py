@@ -274,6 +274,10 @@ class Order(models.Model):
     )
     price = AmountField()
     quantity = AmountField()
+    quote_amount = AmountField(
+        null=True,
+        help_text="Quote: what it may spend, and holds. Its quantity is what that buys at most.",
+    )
     filled_quantity = AmountField(default=Decimal(0))
     prevented_quantity = AmountField(
         default=Decimal(0),
@@ -398,12 +402,29 @@ class Order(models.Model):
                     )
                     | Q(status="filled", filled_quantity=F("quantity"), offset__isnull=False)
                     | Q(
+                        status="filled",
+                        quote_amount__isnull=False,
+                        filled_quantity__gt=0,
+                        prevented_quantity=0,
+                        offset__isnull=False,
+                    )
+                    | Q(
                         status="canceled",
                         filled_quantity__lt=F("quantity"),
                         offset__isnull=False,
                     )
                 ),
                 name="order_status_agrees_with_fill",
+            ),
+            models.CheckConstraint(
+                condition=Q(quote_amount__isnull=True)
+                | Q(
+                    order_type="market",
+                    side="buy",
+                    quote_amount__gt=0,
+                    filled_quote__lte=F("quote_amount"),
+                ),
+                name="order_spends_at_most_its_amount",
             ),
             models.CheckConstraint(
                 condition=Q(epoch__isnull=True, offset__isnull=True)

@@ -173,6 +173,7 @@ def new_order_record(order: Order) -> OutgoingRecord:
             maker_fee_rate=format_amount(order.maker_fee_rate),
             taker_fee_rate=format_amount(order.taker_fee_rate),
             expires_at="" if order.expires_at is None else order.expires_at.isoformat(),
+            quote_amount="0" if order.quote_amount is None else format_amount(order.quote_amount),
         ),
     )
 

@@ -18,6 +18,8 @@ DEFAULT_PREVENTION = "cancel_taker"
 """What happens to an order that meets one of its own user, if it does not say."""
 
 _ABSENT = object()
+_OTHER_NAMES = frozenset(("expires_at", "quote_amount"))
+"""What a plain order does not say."""
 _SIDES = ("buy", "sell")
 _TIMES_IN_FORCE = ("gtc", "ioc", "fok")
 _PREVENTIONS = ("none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel")
@@ -34,7 +36,7 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         return None
     get = data.get
     rules = _rules(data)
-    if rules is None or get("type", "limit") != "limit" or "expires_at" in data:
+    if rules is None or get("type", "limit") != "limit" or not _OTHER_NAMES.isdisjoint(data):
         return None
     user_id = get("user_id", _ABSENT)
     own_id = get("client_order_id")
@@ -54,6 +56,7 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         "side": side,
         "order_type": "limit",
         "quantity": quantity,
+        "quote_amount": None,
         "price": price,
         **rules,
         "expires_at": None,

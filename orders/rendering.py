@@ -26,6 +26,7 @@ def render_order(order: Order) -> dict[str, Any]:
         "expires_at": None if order.expires_at is None else _moment(order.expires_at),
         "price": format_amount(order.price),
         "quantity": format_amount(order.quantity),
+        "quote_amount": None if order.quote_amount is None else format_amount(order.quote_amount),
         "filled_quantity": format_amount(order.filled_quantity),
         "prevented_quantity": format_amount(order.prevented_quantity),
         "remaining_quantity": format_amount(order.remaining_quantity),

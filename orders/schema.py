@@ -29,10 +29,22 @@ _ONE_PRICE = {
     ]
 }
 
+_ONE_SIZE = {
+    "anyOf": [
+        {"required": ["quantity"]},
+        {"required": ["type", "quote_amount"], "properties": {"type": {"enum": ["market"]}}},
+    ]
+}
+
 
 def document_forms(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """An order names its market once, its side once or twice the same; a limit order its price."""
+    """An order names its market once, its side once or twice the same, and how much it is of.
+
+    A limit order names its price.
+    """
     order = result["components"]["schemas"].get("OrderInputRequest")
     if order is not None:  # another service's schema
-        order["allOf"] = [_ONE_MARKET, _ONE_SIDE, _ONE_PRICE]
+        order["allOf"] = [_ONE_MARKET, _ONE_SIDE, _ONE_PRICE, _ONE_SIZE]
+        # No field is required in every form, from which the generator concludes too much.
+        result["paths"]["/orders"]["post"]["requestBody"]["required"] = True
     return result

@@ -114,6 +114,36 @@ class NoReferencePriceError(ClientError):
     field = "type"
 
 
+class QuoteAmountNeedsMarketOrderError(ClientError):
+    code = "quote_amount_needs_market_order"
+    field = "quote_amount"
+
+
+class QuoteAmountNeedsBuyError(ClientError):
+    code = "quote_amount_needs_buy"
+    field = "quote_amount"
+
+
+class QuoteAmountWithQuantityError(ClientError):
+    code = "quote_amount_with_quantity"
+    field = "quote_amount"
+
+
+class QuoteAmountNotPositiveError(ClientError):
+    code = "quote_amount_not_positive"
+    field = "quote_amount"
+
+
+class QuoteAmountNotOnStepError(ClientError):
+    code = "quote_amount_not_on_step"
+    field = "quote_amount"
+
+
+class QuoteAmountTooSmallError(ClientError):
+    code = "quote_amount_too_small"
+    field = "quote_amount"
+
+
 class PostOnlyNeedsGtcError(ClientError):
     code = "post_only_needs_gtc"
     field = "post_only"
@@ -153,15 +183,15 @@ class Wish(NamedTuple):
 
     `self_trade_prevention`: what happens when it meets an order of the same user; with "none" they
     trade. `market_named_by`: which input an error about the market names. `expires_at`: given if it
-    is good till a date (gtd), and only then. A market order names no price; `within_band` gives it
-    one.
+    is good till a date (gtd), and only then. A market order names no price, and one with a
+    `quote_amount` to spend no quantity: `within_band` gives it both.
     """
 
     user_id: int
     market: str
     side: str
     price: Decimal | None
-    quantity: Decimal
+    quantity: Decimal | None
     client_order_id: str | None = None
     market_named_by: MarketName = "market"
     time_in_force: str = "gtc"
@@ -169,6 +199,7 @@ class Wish(NamedTuple):
     self_trade_prevention: str = "none"
     expires_at: datetime | None = None
     order_type: str = "limit"
+    quote_amount: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -186,7 +217,7 @@ def place_order(
     market: str,
     side: str,
     price: Decimal | None,
-    quantity: Decimal,
+    quantity: Decimal | None,
     client_order_id: str | None = None,
     request_id: str = "",
     market_named_by: MarketName = "market",
@@ -195,6 +226,7 @@ def place_order(
     self_trade_prevention: str = "none",
     expires_at: datetime | None = None,
     order_type: str = "limit",
+    quote_amount: Decimal | None = None,
 ) -> Placed:
     """Hold the money, store the order, publish it. The order is as a `Wish` says it.
 
@@ -210,6 +242,7 @@ def place_order(
     wish = Wish(
         user_id, market, side, price, quantity, client_order_id, market_named_by,
         time_in_force, post_only, self_trade_prevention, expires_at, order_type,
+        quote_amount,
     )  # fmt: skip
     rules = require_allowed(wish, selectors.rules_of([market]).get(market))
     if rules.price_band is not None:
@@ -293,8 +326,13 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
         _check_state(market, wish)
     if wish.order_type == Order.Type.MARKET:
         _check_market_order(market, wish)
+    elif wish.quote_amount is not None:
+        raise QuoteAmountNeedsMarketOrderError(
+            "Only a market order is placed by what it may spend."
+        )
     else:
         assert wish.price is not None, "a limit order names its price"
+        assert wish.quantity is not None, "a limit order names its quantity"
         _check_amounts(market, wish.price, wish.quantity)
     if wish.post_only and wish.time_in_force not in RESTING_TIMES:
         raise PostOnlyNeedsGtcError(
@@ -323,10 +361,14 @@ def within_band(wish: Wish, market: Market, last_prices: Mapping[str, Decimal]) 
         return wish
     lowest, highest = band_around(last, market.price_band, market.tick_size)
     buys = wish.side == Order.Side.BUY
+    if wish.quote_amount is not None:
+        return _priced_by_amount(wish, market, wish.quote_amount, lowest, highest)
     if wish.price is None:
-        wish = wish._replace(price=highest if buys else lowest)
-        _check_amounts(market, highest if buys else lowest, wish.quantity)
-    elif wish.price > highest if buys else wish.price < lowest:
+        assert wish.quantity is not None, "an order without an amount to spend names its quantity"
+        edge = highest if buys else lowest
+        _check_amounts(market, edge, wish.quantity)
+        return wish._replace(price=edge)
+    if wish.price > highest if buys else wish.price < lowest:
         raise PriceOutsideBandError(
             f"The price must be at most {format_amount(highest)} now."
             if buys
@@ -335,14 +377,49 @@ def within_band(wish: Wish, market: Market, last_prices: Mapping[str, Decimal]) 
     return wish
 
 
+def _priced_by_amount(
+    wish: Wish, market: Market, amount: Decimal, lowest: Decimal, highest: Decimal
+) -> Wish:
+    """Return the wish with the quantity that `amount` buys at most, at the lowest price."""
+    step = market.tick_size * market.lot_size
+    if amount % step:
+        raise QuoteAmountNotOnStepError(
+            f"The amount to spend must be a multiple of {format_amount(step)}, tick times lot size."
+        )
+    quantity = amount // (lowest * market.lot_size) * market.lot_size
+    if not quantity or (market.min_notional is not None and amount < market.min_notional):
+        raise QuoteAmountTooSmallError(
+            "The amount to spend is less than this market's orders cost."
+        )
+    if quantity > MAX_AMOUNT:
+        raise OrderTooLargeError(
+            "The quantity is beyond what an account can hold.", field="quote_amount"
+        )
+    _check_quantity(market, quantity, "quote_amount")
+    return wish._replace(price=highest, quantity=quantity)
+
+
 def _check_market_order(market: Market, wish: Wish) -> None:
     """Refuse a market order that says what none can, or that its market does not take."""
     if wish.price is not None:
         raise MarketOrderHasPriceError("A market order names no price; a limit order does.")
     if wish.time_in_force != Order.TimeInForce.IOC:
         raise MarketOrderNeedsIocError("A market order trades at once (ioc), and never rests.")
+    if wish.quote_amount is not None:
+        _check_quote_amount(wish, wish.quote_amount)
     if market.price_band is None:
         raise NoPriceBandError(f"{wish.market} has no price band, so it takes no market orders.")
+
+
+def _check_quote_amount(wish: Wish, amount: Decimal) -> None:
+    if wish.quantity is not None:
+        raise QuoteAmountWithQuantityError("Give the quantity or the amount to spend, not both.")
+    if wish.side != Order.Side.BUY:
+        raise QuoteAmountNeedsBuyError(
+            "Only a buy order spends the quote asset; give the quantity."
+        )
+    if amount <= 0:
+        raise QuoteAmountNotPositiveError("The amount to spend must be greater than zero.")
 
 
 def _check_expiry(wish: Wish) -> None:
@@ -375,6 +452,7 @@ def _check_state(market: Market, wish: Wish) -> None:
 def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime) -> Order:
     """Return the order of an allowed wish; it is not stored yet, and has no number."""
     assert wish.price is not None, "a market order has its price from the band"
+    assert wish.quantity is not None, "a market order has its quantity from the band"
     return storing.new_order(
         user_id=wish.user_id,
         market=wish.market,
@@ -386,6 +464,7 @@ def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime)
         self_trade_prevention=wish.self_trade_prevention,
         expires_at=wish.expires_at,
         order_type=wish.order_type,
+        quote_amount=wish.quote_amount,
         client_order_id=wish.client_order_id,
         request_id=request_id,
         created_at=created_at,
@@ -394,13 +473,13 @@ def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime)
     )
 
 
-def amount_to_hold(
-    market: Market, side: str, price: Decimal, quantity: Decimal
-) -> tuple[str, Decimal]:
+def amount_to_hold(market: Market, order: Order) -> tuple[str, Decimal]:
     """Return what an order needs while it is live: (asset, amount)."""
-    if side == Order.Side.BUY:
-        return market.quote_id, price * quantity
-    return market.base_id, quantity
+    if order.side != Order.Side.BUY:
+        return market.base_id, order.quantity
+    if order.quote_amount is not None:
+        return market.quote_id, order.quote_amount
+    return market.quote_id, order.price * order.quantity
 
 
 def _known(user_id: int, client_order_id: str) -> Order | None:
@@ -432,12 +511,22 @@ def _check_amounts(market: Market, price: Decimal, quantity: Decimal) -> None:
     _check_size(market, price, quantity)
 
 
-def _check_size(market: Market, price: Decimal, quantity: Decimal) -> None:
-    smallest, largest, notional = market.min_quantity, market.max_quantity, market.min_notional
+def _check_quantity(market: Market, quantity: Decimal, field: str = "quantity") -> None:
+    """Refuse what the market's bounds do not allow; `field`: which input says how much it is."""
+    smallest, largest = market.min_quantity, market.max_quantity
     if smallest is not None and quantity < smallest:
-        raise QuantityTooSmallError(f"The quantity must be at least {format_amount(smallest)}.")
+        raise QuantityTooSmallError(
+            f"The quantity must be at least {format_amount(smallest)}.", field=field
+        )
     if largest is not None and quantity > largest:
-        raise QuantityTooLargeError(f"The quantity must be at most {format_amount(largest)}.")
+        raise QuantityTooLargeError(
+            f"The quantity must be at most {format_amount(largest)}.", field=field
+        )
+
+
+def _check_size(market: Market, price: Decimal, quantity: Decimal) -> None:
+    _check_quantity(market, quantity)
+    notional = market.min_notional
     if notional is not None and price * quantity < notional:
         raise NotionalTooSmallError(
             f"Price times quantity must be at least {format_amount(notional)}."
@@ -446,5 +535,5 @@ def _check_size(market: Market, price: Decimal, quantity: Decimal) -> None:
 
 def _store_with_hold(order: Order, market: Market) -> tuple[None, Sequence[CachedBalance]]:
     storing.insert_one(order)
-    asset, amount = amount_to_hold(market, order.side, order.price, order.quantity)
+    asset, amount = amount_to_hold(market, order)
     return None, balances.hold(user_id=order.user_id, asset=asset, amount=amount, order_id=order.pk)

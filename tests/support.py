@@ -48,7 +48,7 @@ class World:
         self,
         user_id: int,
         side: str,
-        quantity: str | int,
+        quantity: str | int | None,
         price: str | int | None,
         *,
         market: str = "ADA-USDT",
@@ -58,6 +58,7 @@ class World:
         self_trade_prevention: str = "none",
         expires_at: datetime | None = None,
         order_type: str = "limit",
+        quote_amount: str | int | None = None,
     ) -> Order:
         """Place an order through the service, and wait until it is on the log."""
         placed = place_order(
@@ -65,13 +66,14 @@ class World:
             market=market,
             side=side,
             price=None if price is None else Decimal(price),
-            quantity=Decimal(quantity),
+            quantity=None if quantity is None else Decimal(quantity),
             client_order_id=client_order_id,
             time_in_force=time_in_force,
             post_only=post_only,
             self_trade_prevention=self_trade_prevention,
             expires_at=expires_at,
             order_type=order_type,
+            quote_amount=None if quote_amount is None else Decimal(quote_amount),
         )
         outbox.flush()
         return placed.order

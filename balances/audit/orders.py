@@ -14,9 +14,8 @@ ORDER_CHECKS = (
               w.held AS reserved_by_withdrawals
             FROM balances_balance b FULL JOIN (
               SELECT user_id, CASE side WHEN 'buy' THEN quote_id ELSE base_id END AS asset_id,
-                sum((quantity - filled_quantity - prevented_quantity)
-                  * CASE side WHEN 'buy' THEN price ELSE 1 END)
-                  AS held
+                sum(coalesce(quote_amount, (quantity - filled_quantity - prevented_quantity)
+                  * CASE side WHEN 'buy' THEN price ELSE 1 END)) AS held
               FROM orders_order JOIN orders_market ON symbol = market_id
               WHERE status IN ('pending', 'open', 'partially_filled') GROUP BY 1, 2
             ) o USING (user_id, asset_id) FULL JOIN (
@@ -47,8 +46,8 @@ ORDER_CHECKS = (
         " on the log.",
         looks_at="orders_order",
         sql="""
-            SELECT id, status, quantity, filled_quantity, filled_quote, prevented_quantity, epoch,
-              "offset"
+            SELECT id, status, quantity, filled_quantity, filled_quote, prevented_quantity,
+              quote_amount, epoch, "offset"
             FROM orders_order
             WHERE NOT coalesce(prevented_quantity >= 0
               AND filled_quantity + prevented_quantity <= quantity AND CASE status
@@ -59,7 +58,8 @@ ORDER_CHECKS = (
                   AND epoch IS NOT NULL
                 WHEN 'partially_filled' THEN filled_quantity > 0
                   AND filled_quantity + prevented_quantity < quantity AND epoch IS NOT NULL
-                WHEN 'filled' THEN filled_quantity = quantity AND epoch IS NOT NULL
+                WHEN 'filled' THEN (filled_quantity = quantity OR quote_amount IS NOT NULL
+                  AND filled_quantity > 0 AND prevented_quantity = 0) AND epoch IS NOT NULL
                 WHEN 'canceled' THEN filled_quantity >= 0 AND filled_quantity < quantity
                   AND epoch IS NOT NULL
               END, false)
@@ -69,11 +69,12 @@ ORDER_CHECKS = (
     Check(
         name="order_rules",
         says="An order did what its type, its time in force, its post-only flag and its self-trade"
-        " prevention say.",
+        " prevention say, and has spent no more than it was to spend.",
         looks_at="orders_order",
         sql="""
             SELECT id, status, time_in_force, order_type, post_only, self_trade_prevention,
-              quantity, filled_quantity, prevented_quantity, t.as_taker, t.with_own_user
+              quantity, filled_quantity, prevented_quantity, quote_amount, filled_quote, t.as_taker,
+              t.with_own_user
             FROM orders_order o LEFT JOIN (
               SELECT CASE taker_side WHEN 'buy' THEN buy_order_id ELSE sell_order_id END AS id,
                 count(*) AS as_taker, count(*) FILTER (WHERE buyer_id = seller_id) AS with_own_user
@@ -82,6 +83,8 @@ ORDER_CHECKS = (
             WHERE time_in_force NOT IN ('gtc', 'gtd') AND (post_only
                 OR status IN ('open', 'partially_filled'))
               OR order_type <> 'limit' AND (order_type <> 'market' OR time_in_force <> 'ioc')
+              OR quote_amount IS NOT NULL AND (order_type <> 'market' OR side <> 'buy'
+                OR quote_amount <= 0 OR filled_quote > quote_amount)
               OR time_in_force = 'fok' AND (prevented_quantity <> 0
                 OR filled_quantity NOT IN (0, quantity))
               OR post_only AND t.as_taker > 0
@@ -148,15 +151,17 @@ ORDER_CHECKS = (
     ),
     Check(
         name="order_amounts",
-        says="Prices are positive multiples of the tick size, quantities of the lot size.",
+        says="Prices are positive multiples of the tick size, quantities of the lot size, amounts"
+        " to spend of both.",
         looks_at="orders_order",
         sql="""
             SELECT o.id, o.market_id AS market, price, tick_size, quantity, filled_quantity,
-              prevented_quantity, lot_size
+              prevented_quantity, lot_size, quote_amount
             FROM orders_order o LEFT JOIN orders_market m ON m.symbol = o.market_id
             WHERE NOT coalesce(price > 0 AND quantity > 0 AND mod(price, tick_size) = 0
               AND mod(quantity, lot_size) = 0 AND mod(filled_quantity, lot_size) = 0
-              AND mod(prevented_quantity, lot_size) = 0, false)""",
+              AND mod(prevented_quantity, lot_size) = 0
+              AND mod(coalesce(quote_amount, 0), tick_size * lot_size) = 0, false)""",
     ),
     Check(
         name="order_ledger",
@@ -168,14 +173,18 @@ ORDER_CHECKS = (
               due.received AS received_due, moved.received, due.released AS released_due,
               moved.released
             FROM (
-              SELECT id, status, CASE side WHEN 'buy' THEN price * quantity ELSE quantity END
+              SELECT id, status,
+                coalesce(quote_amount, CASE side WHEN 'buy' THEN price * quantity ELSE quantity END)
                   AS held,
                 CASE side WHEN 'buy' THEN filled_quote ELSE filled_quantity END AS paid,
                 CASE side WHEN 'buy' THEN filled_quantity ELSE filled_quote END AS received,
-                CASE side WHEN 'buy' THEN price * filled_quantity - filled_quote ELSE 0 END
+                CASE WHEN quote_amount IS NOT NULL
+                THEN CASE WHEN status IN ('filled', 'canceled', 'rejected')
+                  THEN quote_amount - filled_quote ELSE 0 END
+                ELSE CASE side WHEN 'buy' THEN price * filled_quantity - filled_quote ELSE 0 END
                 + CASE WHEN status IN ('filled', 'canceled', 'rejected')
                   THEN quantity - filled_quantity ELSE prevented_quantity END
-                  * CASE side WHEN 'buy' THEN price ELSE 1 END AS released
+                  * CASE side WHEN 'buy' THEN price ELSE 1 END END AS released
               FROM orders_order
             ) due LEFT JOIN (
               SELECT order_id,

@@ -39,6 +39,8 @@ IOC_REMAINDER: Final = "ioc_remainder"
 FOK_NOT_FILLABLE: Final = "fok_not_fillable"
 """Fill or kill: there was not enough to trade with."""
 POST_ONLY_WOULD_TRADE: Final = "post_only_would_trade"
+BUDGET_TOO_SMALL: Final = "budget_too_small"
+"""It may not spend as much as one lot costs."""
 SELF_TRADE: Final = "self_trade"
 """It met an order of its own user."""
 
@@ -54,8 +56,8 @@ _new = tuple.__new__  # builds a named tuple in half the time of its own constru
 class Placed(NamedTuple):
     """What became of an order with rules: lots that remain, trades, and trades prevented.
 
-    `reason`: why what remains does not rest; "" if it does, or nothing remains. `prevented`: by how
-    many lots the order was reduced.
+    `reason`: why what remains does not rest; "" if it does, or nothing remains, or an order with a
+    budget has spent it. `prevented`: by how many lots the order was reduced.
     """
 
     remaining: int
@@ -125,7 +127,10 @@ class OrderBook:
         Raises:
             DuplicateOrder: the id is already in the book.
         """
-        order_id, user_id, _, side, price, quantity, time_in_force, post_only, prevention = order
+        (
+            order_id, user_id, _, side, price, quantity,
+            time_in_force, post_only, prevention, budget,
+        ) = order  # fmt: skip
         if order_id in self._entries:
             raise DuplicateOrder(order_id)
         assert price > 0, price
@@ -133,8 +138,11 @@ class OrderBook:
         assert side in (BUY, SELL), side
         assert user_id != _NOBODY, user_id
         assert time_in_force == "gtc" or not post_only, time_in_force
+        assert not budget or (budget > 0 and side == BUY and time_in_force == "ioc"), order
         own, makers = (self._bids, self._asks) if side == BUY else (self._asks, self._bids)
         reach = side * price
+        if budget:
+            return self._spend(makers, order)
         placed = _new(Placed, (quantity, (), (), 0, ""))
         if makers.keys and makers.keys[0] <= reach:
             if post_only and self._is_in_reach(makers, reach):
@@ -194,20 +202,79 @@ class OrderBook:
                 reason = SELF_TRADE
                 break
             left -= 1
+            self_trades.append(self._prevent(makers, maker, quantity, prevention))
             if prevention == "decrement_and_cancel":
-                taken = min(quantity, maker[REMAINING])
-                quantity -= taken
-                prevented += taken
-            else:
-                taken = maker[REMAINING]
-            self_trades.append(
-                SelfTrade(maker[0], maker[3], taken, prevention != "decrement_and_cancel")
-            )
-            self._take_out(makers, maker, taken)
+                quantity -= self_trades[-1].quantity
+                prevented += self_trades[-1].quantity
             if prevention == "cancel_both":
                 reason = SELF_TRADE
                 break
         return Placed(quantity, tuple(fills), tuple(self_trades), prevented, reason)
+
+    def _spend(self, makers: BookSide, order: PlaceWithRules) -> Placed:
+        """Buy what the order's budget buys, one price after the other; none of it rests.
+
+        It is spent when it does not buy one more lot: from the next order in reach, or, if there is
+        none, at the last price at which it bought. Reduced by an order of its own user, it has as
+        much less to spend as that would have cost.
+        """
+        quantity, prevention, budget = order.quantity, order.prevention, order.budget
+        guarded = _NOBODY if prevention == "none" else order.user_id
+        fills: list[Fill] = []
+        self_trades: list[SelfTrade] = []
+        prevented, left, last_price = 0, self._max_fills, 0
+        while quantity:
+            maker = makers.first_within(order.price)
+            if maker is None:
+                reason = "" if budget < last_price else IOC_REMAINDER
+                break
+            price = maker[3]
+            lots = min(quantity, budget // price)
+            if not lots:
+                reason = "" if fills or prevented else BUDGET_TOO_SMALL
+                break
+            if not left:
+                reason = FILL_LIMIT
+                break
+            if maker[1] != guarded:
+                rest, traded = self._match(makers, price, lots, guarded, left)
+                fills.extend(traded)
+                left -= len(traded)
+                bought = lots - rest
+            elif prevention == "cancel_taker":
+                reason = SELF_TRADE
+                break
+            else:
+                left -= 1
+                self_trades.append(self._prevent(makers, maker, lots, prevention))
+                if prevention == "cancel_both":
+                    reason = SELF_TRADE
+                    break
+                if prevention == "cancel_maker":
+                    continue
+                bought = self_trades[-1].quantity
+                prevented += bought
+            quantity -= bought
+            budget -= bought * price
+            last_price = price
+        else:
+            reason = ""
+        if not reason and prevented:
+            reason = SELF_TRADE  # reduced is neither filled nor canceled by itself
+        return Placed(quantity, tuple(fills), tuple(self_trades), prevented, reason)
+
+    def _prevent(
+        self, makers: BookSide, maker: BookEntry, quantity: int, prevention: Prevention
+    ) -> SelfTrade:
+        """Take out of the book what the rule says of an order that a taker of its user has met.
+
+        `quantity`: lots that the taker would trade.
+        """
+        reduces = prevention == "decrement_and_cancel"
+        taken = min(quantity, maker[REMAINING]) if reduces else maker[REMAINING]
+        self_trade = SelfTrade(maker[0], maker[3], taken, not reduces)
+        self._take_out(makers, maker, taken)
+        return self_trade
 
     def _take_out(self, side: BookSide, entry: BookEntry, quantity: int) -> None:
         """Take `quantity` lots of a resting order out of the book without a trade."""

@@ -210,8 +210,8 @@ class Engine:
             status, canceled = "canceled", remaining
         elif not remaining and prevented:
             status, reason = "canceled", SELF_TRADE
-        elif not remaining:
-            status = "filled"
+        elif not remaining or command.budget:
+            status, canceled = "filled", remaining  # a spent budget leaves lots that it cannot buy
         before, self.position = self.position, offset
         return _new(
             Execution,

@@ -51,6 +51,9 @@ class PlaceWithRules(NamedTuple):
     """A limit order that says more than its price: how long it is good for, and whom it may meet.
 
     `gtc` without `post_only` and with the prevention `none` is what a `PlaceOrder` is.
+
+    `budget`: what it may spend, in ticks times lots; 0: what its lots cost. An order with a budget
+    is a buy order, `ioc`; its `quantity` is how many lots it may buy at most.
     """
 
     order_id: int
@@ -62,6 +65,7 @@ class PlaceWithRules(NamedTuple):
     time_in_force: TimeInForce = "gtc"
     post_only: bool = False
     prevention: Prevention = "none"
+    budget: int = 0
 
 
 class CancelOrder(NamedTuple):

@@ -182,6 +182,13 @@ def test_the_examples_of_an_order_are_what_the_service_takes(
         ({"asset": "ADA", "side": "buy", "type": "limit", "price": None}, False),
         ({"asset": "ADA", "side": "buy", "type": "market", "price": None}, True),
         ({"asset": "ADA", "side": "buy", "type": "market"}, True),
+        ({"asset": "ADA", "side": "buy", "quantity": None}, False),
+        ({"asset": "ADA", "side": "buy", "type": "market", "quantity": None}, False),
+        ({"asset": "ADA", "side": "buy", "quantity": None, "quote_amount": 1}, False),
+        (
+            {"asset": "ADA", "side": "buy", "type": "market", "quantity": None, "quote_amount": 1},
+            True,
+        ),
     ],
 )
 def test_the_schema_says_what_an_order_has_to_name(
@@ -196,6 +203,18 @@ def test_the_schema_says_what_an_order_has_to_name(
     assert jsonschema.Draft4Validator(schema).is_valid(order) == fits
     answer = api.post("/orders", order, content_type="application/json")
     assert (answer.status_code != 400) == fits
+
+
+def test_a_body_that_is_asked_for_has_to_be_there(api: ApiClient) -> None:
+    bodies = {
+        path: operation["requestBody"].get("required")
+        for path, operations in openapi()["paths"].items()
+        for operation in operations.values()
+        if "requestBody" in operation
+    }
+    assert "/orders" in bodies
+    assert set(bodies.values()) == {True}, bodies
+    assert api.post("/orders", content_type="application/json").status_code == 400
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,12 @@ canceled. A fill-or-kill order is canceled, with nothing else changed, unless th
 the first `max_fills` at most, fill it whole before one of its own user comes. An order that prevents
 self-trades does this instead of the trade with an order of its own user, which counts as a trade for
 `max_fills`: cancel itself, the other, both; or take the smaller remainder from both.
+
+And: a buy order with a budget (immediate or cancel) trades no more lots with an order than what is left
+of its budget pays for; lots taken from it with its own user's order count as paid for. If that is not
+one lot with the next order, or there is no next order and it is not one lot at the price of the last one
+that took lots from it, it is done: filled if it has traded, canceled with `budget_too_small` if nothing has
+become of it at all, and canceled as self-trades cancel if it has been reduced.
 """
 
 from dataclasses import dataclass, field, replace
@@ -101,6 +107,7 @@ class NaiveExchange:
         time_in_force: str = "gtc",
         post_only: bool = False,
         prevention: str = "none",
+        budget: int = 0,
     ) -> NaiveResult | None:
         """Match one limit order, one trade at a time."""
         self.events.append(offset)
@@ -117,6 +124,8 @@ class NaiveExchange:
             )
         self_trades: list[NaiveSelfTrade] = []
         prevented = 0
+        spent = last_price = 0
+        done = False
         reason = ""
         if post_only and self.makers_for(taker):
             reason = "post_only_would_trade"
@@ -125,23 +134,34 @@ class NaiveExchange:
         while taker.remaining > 0 and not reason:
             makers = self.makers_for(taker)
             if not makers:
+                done = budget > 0 and budget - spent < last_price
+                break
+            maker = makers[0]
+            lots = min(maker.remaining, taker.remaining)
+            if budget:
+                lots = min(lots, (budget - spent) // maker.price)
+            if lots == 0:
+                done = True
                 break
             if len(trades) + len(self_trades) == self.max_fills:
                 reason = "fill_limit"
                 break
-            maker = makers[0]
             if maker.user_id == user_id and prevention != "none":
                 if prevention in ("cancel_taker", "cancel_both"):
                     reason = "self_trade"
                 if prevention != "cancel_taker":
-                    self_trade = self.prevent(taker, maker, prevention)
+                    self_trade = self.prevent(taker, maker, prevention, lots)
                     self_trades.append(self_trade)
-                    prevented += 0 if self_trade.canceled else self_trade.quantity
+                    if not self_trade.canceled:
+                        prevented += lots
+                        spent += lots * maker.price
+                        last_price = maker.price
                 self.rows = [row for row in self.rows if row.remaining > 0]
                 continue
-            quantity_traded = min(maker.remaining, taker.remaining)
-            maker.remaining -= quantity_traded
-            taker.remaining -= quantity_traded
+            maker.remaining -= lots
+            taker.remaining -= lots
+            spent += lots * maker.price
+            last_price = maker.price
             self.rows = [row for row in self.rows if row.remaining > 0]
             self.last_trade_ids[market] += 1
             trades.append(
@@ -150,13 +170,20 @@ class NaiveExchange:
                     maker_order_id=maker.order_id,
                     maker_user_id=maker.user_id,
                     price=maker.price,
-                    quantity=quantity_traded,
+                    quantity=lots,
                 )
             )
-        if taker.remaining > 0 and not reason and time_in_force == "ioc":
+        if done and not trades and not prevented:
+            reason = "budget_too_small"
+        if taker.remaining > 0 and not done and not reason and time_in_force == "ioc":
             reason = "ioc_remainder"
-        if taker.remaining == 0 and prevented:
+        if (taker.remaining == 0 or done) and prevented:
             reason = "self_trade"
+        if done and not reason:
+            return self.result(
+                offset, taker, "filled", canceled_quantity=taker.remaining, trades=tuple(trades),
+                self_trades=tuple(self_trades),
+            )  # fmt: skip
         if taker.remaining > 0 and not reason:
             self.rows.append(taker)
         if reason:
@@ -176,12 +203,11 @@ class NaiveExchange:
             prevented_quantity=prevented,
         )  # fmt: skip
 
-    def prevent(self, taker: Row, maker: Row, prevention: str) -> NaiveSelfTrade:
+    def prevent(self, taker: Row, maker: Row, prevention: str, both: int) -> NaiveSelfTrade:
         """Take out of the book what the rule says, instead of the trade."""
         if prevention in ("cancel_maker", "cancel_both"):
             taken, maker.remaining = maker.remaining, 0
             return NaiveSelfTrade(maker.order_id, maker.price, taken, canceled=True)
-        both = min(maker.remaining, taker.remaining)
         maker.remaining -= both
         taker.remaining -= both
         return NaiveSelfTrade(maker.order_id, maker.price, both, canceled=False)

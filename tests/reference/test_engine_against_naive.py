@@ -63,6 +63,8 @@ class Event:
     quantity: int = 0
     rules: Rules | None = None
     """None: a plain order. The same as `NO_RULES`, but another way through the engine."""
+    budget: int = 0
+    """Of a buy order that is `ioc`, whatever its rules say."""
 
 
 def new_engine(max_fills: int = MAX_FILLS) -> Engine:
@@ -89,15 +91,26 @@ def apply_to_engine(engine: Engine, offset: int, event: Event) -> Execution | No
     )
     if event.rules is None:
         return engine.apply(offset, plain)
+    if has_budget(event):
+        return engine.apply(
+            offset, PlaceWithRules(*plain, "ioc", False, event.rules[2], event.budget)
+        )
     return engine.apply(offset, PlaceWithRules(*plain, *event.rules))
+
+
+def has_budget(event: Event) -> bool:
+    return event.budget > 0 and event.side == "buy" and event.rules is not None
 
 
 def apply_to_naive(naive: NaiveExchange, offset: int, event: Event) -> NaiveResult | None:
     if event.side is None:
         return naive.cancel(offset, market=event.market, order_id=event.order_id)
     time_in_force, post_only, prevention = event.rules or NO_RULES
+    if has_budget(event):
+        time_in_force, post_only = "ioc", False
     return naive.place(
         offset,
+        budget=event.budget if has_budget(event) else 0,
         time_in_force=time_in_force,
         post_only=post_only,
         prevention=prevention,
@@ -192,6 +205,8 @@ places = st.builds(
     price=st.integers(98, 102),
     quantity=st.integers(1, 6),
     rules=st.one_of(st.none(), st.sampled_from(ALL_RULES)),
+    # Less than a lot costs, a few lots to the tick and beside it, all.
+    budget=st.sampled_from((0, 0, 50, 99, 100, 101, 199, 200, 205, 305, 1_000)),
 )
 cancels = st.builds(
     Event,
@@ -215,6 +230,50 @@ def test_every_event_has_the_naive_result(flow: list[Event], max_fills: int) -> 
         assert engine.position == offset
         assert_same_books(engine, naive)
         engine.validate()
+
+
+asks = st.builds(
+    Event,
+    gap=st.just(0),
+    market=st.just("BTC-USDT"),
+    order_id=st.integers(1, 10**6),
+    user_id=st.integers(1, 2),
+    side=st.just("sell"),
+    price=st.integers(98, 102),
+    quantity=st.integers(1, 3),
+)
+spends = st.builds(
+    Event,
+    gap=st.just(0),
+    market=st.just("BTC-USDT"),
+    order_id=st.integers(1, 10**6),
+    user_id=st.integers(2, 3),
+    side=st.just("buy"),
+    price=st.integers(99, 103),
+    quantity=st.integers(1, 9),
+    rules=st.sampled_from([("ioc", False, prevention) for prevention in PREVENTIONS]),
+    budget=st.sampled_from((50, 99, 100, 101, 199, 200, 205, 305, 1_000)),
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(flow=st.lists(st.one_of(asks, spends), min_size=2, max_size=12), max_fills=fill_limits)
+def test_every_budget_has_the_naive_result_and_is_kept_to(
+    flow: list[Event], max_fills: int
+) -> None:
+    engine, naive = new_engine(max_fills), new_naive(max_fills)
+
+    for offset, event in with_offsets(flow):
+        result = apply_to_engine(engine, offset, event)
+
+        assert in_naive_terms(result) == apply_to_naive(naive, offset, event)
+        assert_same_books(engine, naive)
+        engine.validate()
+        if result is not None and has_budget(event):
+            assert sum(fill.price * fill.quantity for fill in result.fills) <= event.budget
+            assert result.status in ("filled", "canceled")
+            bought = sum(fill.quantity for fill in result.fills)
+            assert bought + result.prevented_quantity + result.canceled_quantity == event.quantity
 
 
 @settings(derandomize=True, deadline=None, max_examples=100)
@@ -281,7 +340,7 @@ def test_a_long_flow_has_the_naive_results(
 ) -> None:
     rng = random.Random(seed)
     engine, naive = new_engine(max_fills), new_naive(max_fills)
-    trades = cancels_done = ignored = 0
+    trades = cancels_done = ignored = spent = 0
     reasons: Counter[str] = Counter()
     preventions: Counter[bool] = Counter()
 
@@ -292,6 +351,9 @@ def test_a_long_flow_has_the_naive_results(
         trades += len(expected.trades) if expected else 0
         cancels_done += expected is not None and expected.status == "canceled"
         ignored += expected is None
+        spent += (
+            expected is not None and expected.status == "filled" and expected.canceled_quantity > 0
+        )
         reasons[expected.reason if expected else ""] += 1
         preventions.update(p.canceled for p in (expected.self_trades if expected else ()))
         if offset % 500 == 0:
@@ -302,7 +364,11 @@ def test_a_long_flow_has_the_naive_results(
     assert_same_books(engine, naive)
     assert min(trades, cancels_done, ignored) > 500, "the flow does not reach all that it should"
     if with_rules:
-        words = ("ioc_remainder", "fok_not_fillable", "self_trade", "post_only_would_trade")
+        words = (
+            "ioc_remainder", "fok_not_fillable", "self_trade", "post_only_would_trade",
+            "budget_too_small",
+        )  # fmt: skip
+        assert spent > 100, spent
         assert min(reasons[word] for word in words) > 50, reasons
         assert min(preventions[True], preventions[False]) > 30, preventions
 
@@ -331,6 +397,7 @@ def long_flow(rng: random.Random, count: int, spread: int, with_rules: float = 0
                 price=1_000 - away if side == "buy" else 1_000 + away,
                 quantity=rng.randint(1, 20),
                 rules=rng.choice(ALL_RULES) if rng.random() < with_rules else None,
+                budget=rng.choice((0, 0, 0, 500, 5_000, 20_100)),
             )
         )
     return flow

@@ -49,6 +49,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "client_order_id": st.one_of(
         st.from_regex(r"[A-Za-z0-9._:-]{0,66}", fullmatch=True), st.just("x\n"), _TEXT
     ),
+    "quote_amount": _AMOUNTS,
     "expires_at": st.one_of(st.just("2030-01-01T00:00:00Z"), _TEXT),
     "note": _TEXT,
 }
@@ -101,7 +102,7 @@ _STORED = st.decimals(min_value=0, max_value=10**19, places=18)
         side=st.sampled_from(Order.Side.values), price=_STORED, quantity=_STORED,
         filled_quantity=_STORED, filled_quote=_STORED, prevented_quantity=_STORED,
         time_in_force=st.sampled_from(Order.TimeInForce.values), post_only=st.booleans(),
-        order_type=st.sampled_from(Order.Type.values),
+        order_type=st.sampled_from(Order.Type.values), quote_amount=st.none() | _STORED,
         self_trade_prevention=st.sampled_from(Order.SelfTradePrevention.values),
         status=st.sampled_from(Order.Status.values), reason=st.text(max_size=5),
         client_order_id=st.none() | st.just("my-1"), created_at=_MOMENTS,

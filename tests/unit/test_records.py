@@ -96,7 +96,7 @@ def test_an_unknown_field_is_refused(record: Any, decode: Decode) -> None:
 
 def test_a_new_order_from_before_there_were_rules_has_none() -> None:
     fields = fields_of(NEW)
-    for name in ("post_only", "self_trade_prevention", "expires_at"):
+    for name in ("post_only", "self_trade_prevention", "expires_at", "quote_amount"):
         del fields[name]
     old = decode_order_event(json.dumps(fields).encode())
     assert isinstance(old, NewOrder)
@@ -123,7 +123,7 @@ def test_every_missing_field_without_a_default_is_refused(record: Any, decode: D
     optional = {
         "v", "request_id", "reason", "canceled_quantity", "trades", "self_trades",
         "prevented_quantity", "post_only", "self_trade_prevention", "maker_fee_rate",
-        "taker_fee_rate", "expires_at",
+        "taker_fee_rate", "expires_at", "quote_amount",
     }  # fmt: skip
     fields = fields_of(record)
     if decode is decode_trade_event:

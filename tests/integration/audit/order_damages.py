@@ -68,6 +68,14 @@ ORDER_DAMAGES = [
         {"order_rules": (ANY, "canceled", "gtc", "market")},
     ),
     Damage(
+        "an order has spent more than it was to spend",
+        (
+            "UPDATE orders_order SET order_type = 'market', time_in_force = 'ioc',"
+            f" quote_amount = 0.01 WHERE id = {FILLED}",
+        ),
+        {"order_rules": (ANY, "filled", "ioc", "market"), "order_ledger": (ANY, "filled")},
+    ),
+    Damage(
         "a fill-or-kill order is filled in part",
         (
             "UPDATE orders_order SET time_in_force = 'fok' WHERE id = (SELECT min(id)"

@@ -103,6 +103,9 @@ def test_a_market_bounds_its_orders(
         market.update(min_quantity=None, max_quantity=None, min_notional=None)
 
 
+BY_AMOUNT = {"type": "market", "price": None, "quantity": None}
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "field"),
     [
@@ -138,6 +141,24 @@ def test_a_market_bounds_its_orders(
             "no_reference_price",
             "type",
         ),
+        ({"quote_amount": 5}, "quote_amount_needs_market_order", "quote_amount"),
+        (
+            {"type": "market", "price": None, "quote_amount": 5},
+            "quote_amount_with_quantity",
+            "quote_amount",
+        ),
+        *(
+            ({**BY_AMOUNT, **changes}, f"quote_amount_{code}", "quote_amount")
+            for changes, code in (
+                ({"order_type": "sell", "quote_amount": 5}, "needs_buy"),
+                ({"quote_amount": 0}, "not_positive"),
+                ({"quote_amount": -1}, "not_positive"),
+                ({"quote_amount": "5.0000001"}, "not_on_step"),
+                ({"quote_amount": "0.017099"}, "too_small"),  # 0.01 at 1.71 costs 0.0171
+            )
+        ),
+        ({**BY_AMOUNT, "quote_amount": 1000}, "insufficient_balance", None),
+        ({**BY_AMOUNT, "quote_amount": 5, "asset": "SOL"}, "no_reference_price", "type"),
     ],
 )
 def test_a_market_with_a_price_band_refuses(
