@@ -130,7 +130,8 @@ class Execution(
     quantity taken out of the book by it, whose hold is to be released. `user_id`, `side` and
     `price` (its limit) are those of the order that the event was about. `self_trades` are the
     user's own resting orders that it met; `prevented_quantity` (base, to be released) is by how
-    much it was reduced together with those that were decremented.
+    much it was reduced together with those that were decremented. `elected` are the stop orders
+    whose price has come by this event, in the order in which they are to be triggered.
     """
 
     v: Literal[1] = 1
@@ -143,12 +144,13 @@ class Execution(
     user_id: Identifier
     side: SideName
     price: DecimalString
-    status: Literal["open", "partially_filled", "filled", "canceled", "rejected"]
+    status: Literal["untriggered", "open", "partially_filled", "filled", "canceled", "rejected"]
     reason: str = ""
     canceled_quantity: DecimalString = "0"
     trades: tuple[Trade, ...] = ()
     self_trades: tuple[SelfTrade, ...] = ()
     prevented_quantity: DecimalString = "0"
+    elected: tuple[Identifier, ...] = ()
     request_id: str = ""
 
 

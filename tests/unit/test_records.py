@@ -105,11 +105,11 @@ def test_a_new_order_from_before_there_were_rules_has_none() -> None:
 
 def test_an_execution_from_before_there_were_rules_has_prevented_nothing() -> None:
     fields = fields_of(EXECUTION)
-    for name in ("self_trades", "prevented_quantity"):
+    for name in ("self_trades", "prevented_quantity", "elected"):
         del fields[name]
     old = decode_trade_event(json.dumps(fields).encode())
     assert isinstance(old, Execution)
-    assert (old.self_trades, old.prevented_quantity) == ((), "0")
+    assert (old.self_trades, old.prevented_quantity, old.elected) == ((), "0", ())
 
 
 def test_an_unknown_field_inside_a_trade_is_refused() -> None:
@@ -122,7 +122,7 @@ def test_an_unknown_field_inside_a_trade_is_refused() -> None:
 def test_every_missing_field_without_a_default_is_refused(record: Any, decode: Decode) -> None:
     optional = {
         "v", "request_id", "reason", "canceled_quantity", "trades", "self_trades",
-        "prevented_quantity", "post_only", "self_trade_prevention", "maker_fee_rate",
+        "prevented_quantity", "elected", "post_only", "self_trade_prevention", "maker_fee_rate",
         "taker_fee_rate", "expires_at",
     }  # fmt: skip
     fields = fields_of(record)
