@@ -1,6 +1,7 @@
 """Halts of the settlement, and how an operator ends them.
 
-A market halts when settling one of its results would break a promise; a partition when a result
+A market halts when settling one of its results would break a promise, or when its book cannot be
+built from what has been settled; a partition when a result
 is missing and making it again did not help. Nothing is skipped in silence: what is left out stays
 noted. Ending a halt begins a new epoch at the present checkpoints: every matching worker builds its
 books anew from what has been settled, makes the results after that again, and the relay publishes
@@ -11,10 +12,11 @@ import structlog
 from django.db import transaction
 
 from balances.checkpoints import begin_epoch_for_resume, ensure_epoch
+from balances.locks import lock_checkpoints
 from balances.models import Checkpoint, MarketHalt, PastHalt
 from exchange.api.errors import ClientError
 from exchange.kafka import Log, LogIdentity, partition_for
-from exchange.records import Execution
+from exchange.records import Execution, MarketChanged
 from orders import services as orders
 from orders.models import Market
 
@@ -30,24 +32,29 @@ class NotHaltedError(ClientError):
     code = "not_halted"
 
 
-def halt_market(execution: Execution, reason: str) -> None:
-    """Settle nothing of the market of `execution` from it on; in the settlement's transaction."""
-    MarketHalt.objects.create(
-        market_id=execution.market,
-        epoch_id=execution.epoch,
-        offset=execution.offset,
-        reason=reason[:500],
-    )
-    orders.halt_market(
-        market=execution.market, reason=MARKET_STOPPED, in_place_of=PARTITION_STOPPED
-    )
+def halt_market(result: Execution | MarketChanged, reason: str) -> None:
+    """Settle nothing of the market of `result` from it on; in the settlement's transaction."""
+    about = {"order_id": result.order_id} if isinstance(result, Execution) else {}
+    _halt(result.market, result.epoch, result.offset, reason, **about)
+
+
+def halt_unrecovered(partition: int, market: str, reason: str) -> None:
+    """Settle nothing more of `market`, because its book cannot be built from what is settled.
+
+    Whatever its engine makes of an empty book is left out. A market that has stopped already
+    stays as it is.
+    """
+    with transaction.atomic(durable=True):
+        checkpoint = lock_checkpoints({partition})[partition]
+        if not MarketHalt.objects.filter(pk=market).exists():
+            _halt(market, checkpoint.epoch, checkpoint.offset + 1, reason)
+
+
+def _halt(market: str, epoch: int, offset: int, reason: str, **about: int) -> None:
+    MarketHalt.objects.create(market_id=market, epoch_id=epoch, offset=offset, reason=reason[:500])
+    orders.halt_market(market=market, reason=MARKET_STOPPED, in_place_of=PARTITION_STOPPED)
     logger.critical(
-        "market_halted",
-        market=execution.market,
-        epoch=execution.epoch,
-        offset=execution.offset,
-        order_id=execution.order_id,
-        reason=reason,
+        "market_halted", market=market, epoch=epoch, offset=offset, reason=reason, **about
     )
 
 

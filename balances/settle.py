@@ -27,6 +27,7 @@ from exchange.arrays import columns
 from exchange.models import FEE_ACCOUNT_ID
 from exchange.records import Execution, MarketChanged, Skipped, TradeEvent
 from orders.market_states import settle_changes
+from orders.models import MarketChange
 
 logger = structlog.get_logger(__name__)
 
@@ -85,7 +86,7 @@ def _note(settled: Settled) -> datetime | None:
 def _settle_together(results: Sequence[Result]) -> tuple[Settled, Sequence[CachedBalance]]:
     fresh, reached = _fresh(results)
     executions = [result.event for result in fresh if isinstance(result.event, Execution)]
-    settle_changes(result.event for result in fresh if isinstance(result.event, MarketChanged))
+    _settle_changes([result.event for result in fresh if isinstance(result.event, MarketChanged)])
     changed = _apply(executions, _matched(fresh)) if executions else []
     at = _move_checkpoints(reached)
     return Settled(tuple(executions), len(results) - len(executions), at), changed
@@ -99,23 +100,37 @@ def _settle_one_by_one(results: Sequence[Result]) -> tuple[Settled, Sequence[Cac
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
     matched = _matched(fresh)
-    for _, execution, _ in fresh:
-        if isinstance(execution, Skipped) or execution.market in halted:
-            continue
-        if isinstance(execution, MarketChanged):
-            settle_changes([execution])
+    for _, event, _ in fresh:
+        if isinstance(event, Skipped) or event.market in halted:
             continue
         try:
             with transaction.atomic():
-                rows = _apply([execution], matched)
+                rows = _settle_one(event, matched)
         except (IntegrityError, DataError, ViolationError) as error:
-            halt_market(execution, str(error))
-            halted.add(execution.market)
+            halt_market(event, str(error))
+            halted.add(event.market)
             continue
-        settled.append(execution)
+        if isinstance(event, Execution):
+            settled.append(event)
         changed.update({(row.user_id, row.asset): row for row in rows})
     at = _move_checkpoints(reached)
     return Settled(tuple(settled), len(results) - len(settled), at), list(changed.values())
+
+
+def _settle_one(
+    event: Execution | MarketChanged, matched: Mapping[int, int | None]
+) -> Sequence[CachedBalance]:
+    if isinstance(event, Execution):
+        return _apply([event], matched)
+    _settle_changes([event])
+    return []
+
+
+def _settle_changes(changes: Sequence[MarketChanged]) -> None:
+    try:
+        settle_changes(changes)
+    except MarketChange.DoesNotExist as error:
+        raise ViolationError("a change of a market that nobody has ordered") from error
 
 
 def _fresh(results: Sequence[Result]) -> tuple[list[Result], dict[int, int]]:

@@ -103,8 +103,11 @@ def fill(orders: int) -> None:
     """Make users, markets, orders, trades, ledger and balances that belong together."""
     from django.db import connection
 
+    from exchange.postgres import lift_time_limits
+
+    lift_time_limits(local=False)
     with connection.cursor() as cursor:
-        cursor.execute("SET transaction_timeout = 0; SET work_mem = '512MB'")
+        cursor.execute("SET work_mem = '512MB'")
         for step in (FILL, LEDGER):
             cursor.execute(step.format(users=USERS, groups=orders // GROUP))
         cursor.execute("VACUUM ANALYZE")

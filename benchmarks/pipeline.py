@@ -211,7 +211,10 @@ def restore_copy() -> None:
 
 @contextmanager
 def without_triggers(connection: Any) -> Iterator[Any]:
+    from exchange.postgres import lift_time_limits
+
+    lift_time_limits(local=False)
     with connection.cursor() as cursor:
-        cursor.execute("SET transaction_timeout = 0; SET session_replication_role = replica")
+        cursor.execute("SET session_replication_role = replica")
         yield cursor
         cursor.execute("RESET session_replication_role")

@@ -18,7 +18,6 @@ TRIES = 3
 LIMIT_SECONDS = 5.0
 
 FILL = """
-SET transaction_timeout = 0;
 INSERT INTO orders_order (id, user_id, market_id, side, order_type, time_in_force, price, quantity,
     filled_quantity, filled_quote, status, reason, request_id, epoch, "offset", created_at)
   SELECT n, u.id, 'BTC-USDT', CASE n %% 2 WHEN 0 THEN 'sell' ELSE 'buy' END, 'limit', 'gtc',
@@ -43,8 +42,10 @@ def measure(options: Options) -> list[Figure]:
             stack.stop_process(name)
         from django.db import connection
 
+        from exchange.postgres import lift_time_limits
         from matching.recovery import recover
 
+        lift_time_limits(local=False)
         for size in SIZES:
             live = options.scaled(size)
             with connection.cursor() as cursor:

@@ -67,6 +67,7 @@ def fill(orders: int) -> None:
 
     from balances.models import LogEpoch
     from exchange.kafka import Log
+    from exchange.postgres import lift_time_limits
 
     with Log() as log:
         log.create_topics()
@@ -77,8 +78,9 @@ def fill(orders: int) -> None:
         reason="the first log",
     )
     groups = orders // GROUP // PARTITIONS * PARTITIONS
+    lift_time_limits(local=False)
     with connection.cursor() as cursor:
-        cursor.execute("SET transaction_timeout = 0; SET work_mem = '256MB'")
+        cursor.execute("SET work_mem = '256MB'")
         cursor.execute(FILL, {"bases": _bases(), "epoch": epoch.pk, "groups": groups})
         cursor.execute("VACUUM ANALYZE orders_order, balances_trade")
 

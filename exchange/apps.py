@@ -3,8 +3,9 @@
 from typing import Any
 
 from django.apps import AppConfig
-from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
+
+from exchange.postgres import lift_time_limits
 
 
 class ExchangeConfig(AppConfig):
@@ -20,8 +21,7 @@ class ExchangeConfig(AppConfig):
 
 def _give_migrations_time(*, using: str, **_: Any) -> None:
     """Lift the transaction time limit: a migration on a full table may take longer."""
-    with connections[using].cursor() as cursor:
-        cursor.execute("SET transaction_timeout = 0")
+    lift_time_limits(using=using, local=False)
 
 
 def _make_fee_account(*, using: str, **_: Any) -> None:

@@ -27,9 +27,12 @@ from rest_framework.views import APIView
 
 from exchange.bridge_status import STALE_SECONDS, BridgeReport, bridge_reports
 from exchange.kafka import reachable
+from exchange.postgres import patience
 from exchange.redaction import redactor
 from orders.backlog import count_pending
 
+POSTGRES_SECONDS = 2.0
+"""How long Postgres may take to say anything."""
 KEEP_SECONDS = 1.0
 """For so long an answer is given again."""
 OF_USE_SECONDS = 10.0
@@ -69,6 +72,10 @@ class ReadyAnswer(serializers.Serializer[Any]):
     dependencies = serializers.DictField(child=DependencyState())
     bridges = BridgeState(many=True)
     missing_bridges = serializers.ListField(child=serializers.CharField())
+    unread_partitions = serializers.DictField(
+        child=serializers.ListField(child=serializers.IntegerField()),
+        help_text="By bridge: the partitions that none of its running workers reads.",
+    )
     backlog = BacklogState()
 
 
@@ -168,9 +175,13 @@ def _look() -> dict[str, Any]:
         dependencies["redis"] = _state(ask_bridges)
     running = {report.bridge for report in reports if report.state == "running"}
     missing = [name for name in settings.KAFKA_BRIDGES if name not in running]
+    unread = _unread_partitions(reports)
     backlog = _backlog(dependencies["postgres"])
-    needed = [name for name in missing if name not in NOT_NEEDED]
-    problems = [*_problems(dependencies, needed, reports), *_backlog_problems(backlog)]
+    problems = [
+        *_problems(dependencies, [name for name in missing if name not in NOT_NEEDED], reports),
+        *_partition_problems({n: unread[n] for n in unread if n not in NOT_NEEDED}),
+        *_backlog_problems(backlog),
+    ]
     return {
         "status": "not_ready" if problems else "ready",
         "problems": problems,
@@ -188,6 +199,7 @@ def _look() -> dict[str, Any]:
             for report in reports
         ],
         "missing_bridges": missing,
+        "unread_partitions": unread,
         "backlog": backlog,
     }
 
@@ -226,6 +238,23 @@ def _problems(
     return found
 
 
+def _unread_partitions(reports: list[BridgeReport]) -> dict[str, list[int]]:
+    """Return, for each bridge that runs somewhere, the partitions that no running one has."""
+    read: dict[str, set[int]] = {}
+    for report in reports:
+        if report.state == "running":
+            read.setdefault(report.bridge, set()).update(report.partitions)
+    every = set(range(settings.KAFKA_PARTITIONS))
+    return {name: sorted(every - has) for name, has in sorted(read.items()) if every - has}
+
+
+def _partition_problems(unread: dict[str, list[int]]) -> list[str]:
+    return [
+        f"No running {name} worker reads partition {', '.join(map(str, numbers))}. {_WITHOUT[name]}"
+        for name, numbers in unread.items()
+    ]
+
+
 def _backlog(postgres: dict[str, str]) -> dict[str, int | None]:
     pending = None
     if postgres["status"] == "ok":
@@ -256,5 +285,5 @@ def _state(ask: Callable[[], object]) -> dict[str, str]:
 
 
 def _ask_postgres() -> None:
-    with connection.cursor() as cursor:
+    with patience(POSTGRES_SECONDS), connection.cursor() as cursor:
         cursor.execute("SELECT 1")

@@ -12,8 +12,15 @@ import msgspec
 
 SideName: TypeAlias = Literal["buy", "sell"]
 StateName: TypeAlias = Literal["open", "post_only", "cancel_only", "halted"]
-Identifier: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
-Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0)]
+LARGEST = 2**63 - 1
+"""Of a number that Postgres can keep. With a larger one no question about it could be asked."""
+Identifier: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=LARGEST)]
+Offset: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+PreviousOffset: TypeAlias = Annotated[int, msgspec.Meta(ge=-1, le=LARGEST)]
+RequestId: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
+"""It is repeated in the result: without a bound that could be too large for a record."""
+Moment: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
+"""ISO 8601, UTC."""
 DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?\Z")]
 TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd"]
 PreventionName: TypeAlias = Literal[
@@ -50,11 +57,11 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     self_trade_prevention: PreventionName = "none"
     price: DecimalString
     quantity: DecimalString
-    created_at: str
-    request_id: str = ""
+    created_at: Moment
+    request_id: RequestId = ""
     maker_fee_rate: DecimalString = "0"
     taker_fee_rate: DecimalString = "0"
-    expires_at: str = ""
+    expires_at: Moment = ""
 
 
 class CancelOrder(
@@ -69,8 +76,8 @@ class CancelOrder(
     order_id: Identifier
     user_id: Identifier
     market: MarketSymbol
-    created_at: str
-    request_id: str = ""
+    created_at: Moment
+    request_id: RequestId = ""
     reason: Literal["", "expired"] = ""
 
 
@@ -86,8 +93,8 @@ class ChangeMarket(
     change_id: Identifier
     market: MarketSymbol
     state: StateName
-    created_at: str
-    request_id: str = ""
+    created_at: Moment
+    request_id: RequestId = ""
 
 
 OrderEvent: TypeAlias = NewOrder | CancelOrder | ChangeMarket
@@ -139,7 +146,7 @@ class Execution(
     market: MarketSymbol
     epoch: Identifier
     offset: Offset
-    previous_offset: Annotated[int, msgspec.Meta(ge=NO_OFFSET)]
+    previous_offset: PreviousOffset
     order_id: Identifier
     user_id: Identifier
     side: SideName
@@ -151,7 +158,7 @@ class Execution(
     self_trades: tuple[SelfTrade, ...] = ()
     prevented_quantity: DecimalString = "0"
     elected: tuple[Identifier, ...] = ()
-    request_id: str = ""
+    request_id: RequestId = ""
 
 
 class MarketChanged(
@@ -163,10 +170,10 @@ class MarketChanged(
     market: MarketSymbol
     epoch: Identifier
     offset: Offset
-    previous_offset: Annotated[int, msgspec.Meta(ge=NO_OFFSET)]
+    previous_offset: PreviousOffset
     change_id: Identifier
     state: StateName
-    request_id: str = ""
+    request_id: RequestId = ""
 
 
 class Skipped(msgspec.Struct, tag="skipped", frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -178,13 +185,16 @@ class Skipped(msgspec.Struct, tag="skipped", frozen=True, forbid_unknown_fields=
     v: Literal[1] = 1
     epoch: Identifier
     offset: Offset
-    previous_offset: Annotated[int, msgspec.Meta(ge=NO_OFFSET)]
+    previous_offset: PreviousOffset
     reason: str
-    request_id: str = ""
+    request_id: RequestId = ""
 
 
 TradeEvent: TypeAlias = Execution | MarketChanged | Skipped
 
+
+MAX_PROBLEM = 500
+"""Characters of what is wrong with a record: it may name a field that the record made up."""
 
 _UNREADABLE = (
     msgspec.DecodeError,
@@ -213,7 +223,7 @@ def decode_order_event(value: bytes) -> OrderEvent:
     try:
         return _order_event_decoder.decode(value)
     except _UNREADABLE as error:
-        raise RecordError(str(error)) from error
+        raise RecordError(str(error)[:MAX_PROBLEM]) from error
 
 
 class _Claim(msgspec.Struct):
@@ -243,4 +253,4 @@ def decode_trade_event(value: bytes) -> TradeEvent:
     try:
         return _trade_event_decoder.decode(value)
     except _UNREADABLE as error:
-        raise RecordError(str(error)) from error
+        raise RecordError(str(error)[:MAX_PROBLEM]) from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from balances.checkpoints import ensure_epoch, settled_offsets
+from balances.halts import halt_unrecovered
 from exchange.detail_log import DetailBudget
 from exchange.kafka import (
     ORDER_EVENTS,
@@ -74,7 +75,10 @@ class MatchingHost:
             if number in partitions and hosted.matcher.epoch == epoch
         }
         for number in sorted(partitions - self._hosted.keys()):
-            matcher = PartitionMatcher(recover(number, alive))
+            state = recover(number, alive)
+            for market, why in state.broken.items():
+                halt_unrecovered(number, market, why)
+            matcher = PartitionMatcher(state)
             self._hosted[number] = _Hosted(matcher)
             logger.info(
                 "partition_recovered", partition=number, epoch=epoch,

@@ -5,9 +5,9 @@ replay of `order-events` from the checkpoint then brings the engine to where it 
 writes.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import cast
 
@@ -18,6 +18,7 @@ from django.db.models.functions import Coalesce
 from balances.models import Checkpoint, Trade
 from exchange.kafka import partition_for
 from exchange.money import to_units
+from exchange.postgres import lift_time_limits
 from matching.engine import BUY, SELL, Engine, MarketState
 from orders.models import LIVE_STATUSES, Market, Order
 
@@ -43,6 +44,8 @@ class Recovered:
     engine: Engine
     scales: dict[str, Scale]
     epoch: int
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Markets whose live orders are no book, and why; the engine has an empty one of theirs."""
 
 
 def recover(partition: int, alive: Callable[[], None] = lambda: None) -> Recovered:
@@ -56,11 +59,30 @@ def recover(partition: int, alive: Callable[[], None] = lambda: None) -> Recover
                 engine, scales, market, last_trade_id=last_trade_id(market),
                 state=settled_state(market),
             )  # fmt: skip
-        for count, row in enumerate(live_orders(list(scales))):
-            if count % FETCH == 0:
-                alive()
+        broken = _restore_books(engine, scales, alive)
+    return Recovered(partition, engine, scales, checkpoint.epoch_id, broken)
+
+
+def _restore_books(
+    engine: Engine, scales: dict[str, Scale], alive: Callable[[], None]
+) -> dict[str, str]:
+    """Put the live orders into their books; return the markets where that cannot be, and why.
+
+    One order that somebody has changed by hand must not stop the other markets.
+    """
+    broken: dict[str, str] = {}
+    for count, row in enumerate(live_orders(list(scales))):
+        if count % FETCH == 0:
+            alive()
+        order_id, _, market, *_ = row
+        if market in broken:
+            continue
+        try:
             restore_order(engine, scales, row)
-    return Recovered(partition, engine, scales, checkpoint.epoch_id)
+        except ValueError as error:  # DuplicateOrder and CrossedBook among them
+            broken[market] = f"order {order_id} cannot rest: {type(error).__name__}: {error}"
+            engine.empty_book(market)
+    return broken
 
 
 def open_market(
@@ -134,5 +156,5 @@ def snapshot() -> Iterator[None]:
     """One consistent view of the database, however long the reading takes."""
     with transaction.atomic(durable=True), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-        cursor.execute("SET LOCAL transaction_timeout = 0")
+        lift_time_limits()
         yield

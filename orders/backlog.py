@@ -84,7 +84,7 @@ def count_pending() -> int:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM (SELECT 1 FROM orders_order JOIN orders_market"
-            " ON symbol = market_id WHERE status = 'pending' AND state = 'open'"
+            " ON symbol = market_id WHERE status = 'pending' AND state <> 'halted'"
             " LIMIT %s) AS counted",
             [settings.ORDERS_MAX_PENDING],
         )

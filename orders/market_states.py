@@ -57,7 +57,11 @@ def change_state(
 
 
 def settle_changes(changes: Iterable[MarketChanged]) -> None:
-    """Note what the log has come to; in the settlement's transaction."""
+    """Note what the log has come to; in the settlement's transaction.
+
+    Raises:
+        MarketChange.DoesNotExist: nobody has ordered it.
+    """
     for changed in changes:
         waiting = MarketChange.objects.filter(
             market_id=changed.market, pk__lte=changed.change_id, applied_at=None

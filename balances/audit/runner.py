@@ -16,6 +16,7 @@ from django.db import connection, transaction
 
 from balances.audit.check import Check, Outcome, parameters, run_check
 from exchange.kafka import partition_for
+from exchange.postgres import lift_time_limits
 from orders.models import Asset
 
 STATEMENT_TIMEOUT_SECONDS = 900
@@ -129,8 +130,9 @@ def _exported_snapshot(tables: set[str]) -> Iterator[tuple[Snapshot, dict[str, s
 
 def _begin(cursor: Any) -> None:
     cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    lift_time_limits()
     cursor.execute(
-        "SET LOCAL transaction_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;"
+        "SET LOCAL idle_in_transaction_session_timeout = 0;"
         f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s';"
         f"SET LOCAL work_mem = '{WORK_MEM}';"
         # One process for each worker, and no more: the exchange needs the others.

@@ -14,6 +14,11 @@ TOPICS = (ORDER_EVENTS, TRADE_EVENTS, DEAD_ORDER_EVENTS)
 MAX_RECORD_BYTES = 16 * 1024 * 1024
 """An order's result is one record: some 700 kB with the most fills that the engine allows."""
 
+MAX_DEAD_BYTES = 1024 * 1024
+"""So much of a record is kept as a dead letter. One with all of a record of the largest size, its
+reason and its origin would itself be too large, and the worker could never move past it."""
+MAX_REASON_BYTES = 1_000
+
 LogError = KafkaError
 """What any call of this package raises when the log is away or refuses."""
 
@@ -41,10 +46,20 @@ class OutgoingRecord(NamedTuple):
 
 
 def dead_letter(topic: str, record: LogRecord, reason: str) -> OutgoingRecord:
-    """Return `record` of `topic` as it goes to the dead letters: untouched, with its reason."""
+    """Return `record` of `topic` as it goes to the dead letters: untouched, with its reason.
+
+    Of a very large one only the beginning, and the header `bytes` says how long it is: all of it
+    still stands where `origin` says.
+    """
     origin = f"{topic}/{record.partition}/{record.offset}".encode()
-    headers = (("reason", reason.encode()[:1000]), ("origin", origin))
-    return OutgoingRecord(DEAD_ORDER_EVENTS, 0, origin, record.value or b"", headers)
+    headers: tuple[tuple[str, bytes], ...] = (
+        ("reason", reason.encode()[:MAX_REASON_BYTES]),
+        ("origin", origin),
+    )
+    value = record.value or b""
+    if len(value) > MAX_DEAD_BYTES:
+        headers += (("bytes", str(len(value)).encode()),)
+    return OutgoingRecord(DEAD_ORDER_EVENTS, 0, origin, value[:MAX_DEAD_BYTES], headers)
 
 
 def partition_for(base_asset: str) -> int:

@@ -1,16 +1,22 @@
 """Postgres, Redis and Kafka: addresses, limits, topics."""
 
+from functools import partial
 from urllib.parse import urlsplit
 
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from exchange.addresses import address
+from exchange.postgres import WatchedConnection, WatchedCursor
 from exchange.settings.base import env
 
 TRANSACTION_TIMEOUT_SECONDS = env.int("DATABASE_TRANSACTION_TIMEOUT_SECONDS", default=10)
 """No transaction that changes balances lives longer. The cache's marks outlive it, so a process
 that is frozen between mark and commit cannot commit after its mark has gone (decision 0004)."""
+
+DATABASE_PATIENCE_SECONDS = TRANSACTION_TIMEOUT_SECONDS + 5
+"""A server in good health has ended a transaction by then, or said something else. One that says
+nothing hangs, and its connection is cut (`exchange.postgres`)."""
 
 DATABASES = {
     "default": {
@@ -21,6 +27,8 @@ DATABASES = {
         "ATOMIC_REQUESTS": False,
         "OPTIONS": {
             "connect_timeout": 5,
+            "connection_factory": partial(WatchedConnection, patience=DATABASE_PATIENCE_SECONDS),
+            "cursor_factory": WatchedCursor,
             # A server that vanishes without a word is noticed: idle, and in mid-request.
             "keepalives_idle": 10,
             "keepalives_interval": 5,

@@ -39,7 +39,7 @@ from matching.engine.book import (
     OrderBook,
 )
 from matching.engine.engine import Engine
-from matching.engine.errors import CrossedBook, DuplicateOrder, UnknownMarket
+from matching.engine.errors import CrossedBook, DuplicateOrder, PriceHasCome, UnknownMarket
 from matching.engine.messages import (
     BUY,
     NO_OFFSET,
@@ -87,6 +87,7 @@ __all__ = [
     "PlaceStop",
     "PlaceWithRules",
     "Prevention",
+    "PriceHasCome",
     "RestingOrder",
     "SelfTrade",
     "Side",

@@ -10,7 +10,7 @@ from collections import deque
 from hashlib import sha256
 
 from matching.engine.book import FILL_LIMIT, MAX_FILLS, SELF_TRADE, OrderBook
-from matching.engine.errors import DuplicateOrder, UnknownMarket
+from matching.engine.errors import DuplicateOrder, PriceHasCome, UnknownMarket
 from matching.engine.messages import (
     BUY,
     NO_OFFSET,
@@ -152,22 +152,36 @@ class Engine:
         """Put back a stop order that was there at `position`; call in the order of their age.
 
         Raises:
-            UnknownMarket, DuplicateOrder: the snapshot is not a state of this log.
-            AssertionError: it says something that no stop order says, or waits for a price that has
-                come.
+            UnknownMarket, DuplicateOrder, PriceHasCome: the snapshot is not a state of this log.
+            AssertionError: it says what no validated order does.
         """
         book, stops = self.book(order.market), self._stops[order.market]
         _require_sound(order)
+        if order.order_id in book:
+            raise DuplicateOrder(order.order_id)
         if elected:
             stops.add_elected(order)
             return
-        assert not _is_reached(order, book.last_price), "it waits though its price has come"
+        if _is_reached(order, book.last_price):
+            raise PriceHasCome(f"order {order.order_id} waits for {order.stop_price}")
         stops.add(order)
         self._armed[order.market] = stops
 
     def stops(self, market: str) -> StopBook:
         """Return the stop orders of a market that the engine holds, to read them."""
         return self._stops[market]
+
+    def empty_book(self, market: str) -> None:
+        """Take all orders out of a market that could not be restored whole, stop orders too.
+
+        Raises:
+            UnknownMarket: the engine does not hold it.
+        """
+        book = self.book(market)
+        self._books[market] = OrderBook(book.last_trade_id, self._max_fills, book.last_price)
+        self._stops[market] = StopBook()
+        self._armed.pop(market, None)
+        self._set_state(market, *self._states[market])
 
     def apply(self, offset: int, command: Command) -> Execution | None:
         """Apply one event; return its result, or `None` when it changes nothing.

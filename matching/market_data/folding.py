@@ -12,6 +12,7 @@ from typing import NamedTuple
 from django.db import connection, transaction
 
 from exchange.arrays import array, columns
+from exchange.postgres import lift_time_limits
 from matching.market_data.candles import (
     INTERVALS,
     SHORTEST,
@@ -51,8 +52,8 @@ def rebuild(market: str) -> int:
 
     One transaction: until it ends readers see the candles as they were, and nobody else folds.
     """
-    with transaction.atomic(durable=True), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL transaction_timeout = 0")
+    with transaction.atomic(durable=True):
+        lift_time_limits()
         _begin({market})
         CandleProgress.objects.select_for_update().get(pk=market)
         CandleRow.objects.filter(market_id=market).delete()

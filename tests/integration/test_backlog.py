@@ -66,6 +66,13 @@ def test_the_orders_of_a_halted_market_close_no_other(small: None, api: ApiClien
     assert api.order(asset="BTC", quantity="0.01", price="100").status_code == 201
 
 
+def test_the_orders_of_a_post_only_market_are_counted(small: None, api: ApiClient) -> None:
+    fill(api)
+    Market.objects.filter(pk="ADA-USDT").update(state="post_only", state_reason="quiet hours")
+    backlog.forget_count()
+    assert refusal(api.order(post_only=True)) == (503, "backlog_full", None)
+
+
 def test_the_count_is_taken_once_a_second(api: ApiClient, django_assert_num_queries: Any) -> None:
     backlog.forget_count()
     backlog.require_room()

@@ -177,6 +177,25 @@ def test_without_an_answer_of_use_all_wait_and_one_asks(
     assert len(asked) == 1
 
 
+def test_a_partition_that_nobody_reads_is_named(
+    api: ApiClient, bridges: dict[str, BridgeStatus]
+) -> None:
+    bridges["matching"].report("running", partitions=[0, 1], lag={})
+    bridges["market-data"].report("running", partitions=[], lag={})
+    other = BridgeStatus("matching")
+    other._host = "elsewhere"
+    other.report("recovering", partitions=[2, 3])
+    status, body = ready(api)
+    assert (status, body["missing_bridges"]) == (503, [])
+    assert body["unread_partitions"] == {"market-data": [0, 1, 2, 3], "matching": [2, 3]}
+    assert body["problems"] == [
+        "No running matching worker reads partition 2, 3. Orders are accepted and wait to be matched."
+    ]
+    other.report("running", partitions=[2, 3])
+    assert ready(api)[0] == 200
+    other.report("stopped")
+
+
 def test_a_second_worker_that_runs_is_enough(
     api: ApiClient, bridges: dict[str, BridgeStatus]
 ) -> None:

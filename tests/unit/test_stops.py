@@ -17,6 +17,7 @@ from matching.engine import (
     PlaceStop,
     PlaceWithRules,
     Prevention,
+    PriceHasCome,
     Side,
     TriggerOrder,
     UnknownMarket,
@@ -243,10 +244,20 @@ def test_a_triggered_order_keeps_its_rules() -> None:
 def test_one_that_waits_though_its_price_has_come_is_not_restored() -> None:
     engine = Engine()
     engine.add_market(BTC, 1, last_price=100)
-    with pytest.raises(AssertionError, match="though its price has come"):
+    with pytest.raises(PriceHasCome):
         engine.restore_stop(stop(1, BUY, 100), elected=False)
     engine.restore_stop(stop(1, BUY, 100), elected=True)
     engine.validate()
+
+
+def test_a_market_that_is_emptied_has_no_stops() -> None:
+    flow = Flow(last_price=100)
+    flow.stop(1, BUY, 105)
+    flow.stop(2, BUY, 100)
+    flow.engine.empty_book(BTC)
+    flow.engine.validate()
+    assert flow.engine.book(BTC).last_price == 100
+    assert list(flow.engine.stops(BTC).orders()) == []
 
 
 def test_the_hash_knows_the_last_price_and_who_is_elected() -> None:

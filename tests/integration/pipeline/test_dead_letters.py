@@ -14,6 +14,7 @@ from exchange.kafka import (
     partition_for,
     read_topic,
 )
+from exchange.kafka.names import MAX_DEAD_BYTES, MAX_RECORD_BYTES
 from exchange.records import Execution, Skipped, decode_trade_event
 from orders import outbox
 from orders.models import Order
@@ -41,6 +42,19 @@ GARBLED: dict[str, Garble] = {
     "another post-only flag": changed(post_only=True),
     "another self-trade prevention": changed(self_trade_prevention="cancel_both"),
     "another time at which it expires": changed(expires_at="2030-01-01T00:00:00+00:00"),
+    "the id of a request that is too long to be repeated": changed(request_id="r" * 65),
+}
+
+NAMES_NO_ORDER = {
+    "nothing": b"",
+    "no text": b"\xff",
+    "a list": b"[1]",
+    "a number as text": b'{"type":"new","order_id":"1","v":2}',
+    "no number of an order": b'{"type":"new","order_id":0}',
+    "a number that Postgres cannot keep": b'{"type":"new","order_id":9223372036854775808}',
+    "half a character": b'{"type":"new","\\ud800":1}',
+    "a field of a long name": b'{"type":"new","order_id":0,"%s":1}' % (b"n" * 1_000_000),
+    "more than a dead letter may have": b"x" * (MAX_RECORD_BYTES - 100),
 }
 
 
@@ -143,16 +157,29 @@ def test_on_a_foreign_partition_nothing_is_rejected(world: World) -> None:
     assert differences() == []
 
 
-@pytest.mark.parametrize(
-    "value",
-    [b"", b"\xff", b"[1]", b'{"type":"new","order_id":"1","v":2}', b'{"type":"new","order_id":0}'],
-)
-def test_a_record_that_names_no_order_rejects_none(world: World, value: bytes) -> None:
+@pytest.mark.parametrize("name", NAMES_NO_ORDER)
+def test_a_record_that_names_no_order_rejects_none(world: World, name: str) -> None:
     order = world.place(1, "buy", 10, "1.9")
-    write(value)
+    write(NAMES_NO_ORDER[name])
     write(new_order_record(order).value)
     world.pump()
     assert status_of(order) == ("open", "0")
+
+
+def test_a_whole_record_with_a_number_that_postgres_cannot_keep(world: World) -> None:
+    order = world.place(1, "buy", 10, "1.9")
+    write(garbled(order, changed(order_id=2**63)))
+    write(new_order_record(order).value)
+    world.pump()
+    assert status_of(order) == ("open", "0")
+    assert len(read_topic(DEAD_ORDER_EVENTS)) == 1
+
+
+def test_of_a_very_large_record_the_beginning_is_kept(world: World) -> None:
+    write(NAMES_NO_ORDER["more than a dead letter may have"])
+    world.pump()
+    (letter,) = read_topic(DEAD_ORDER_EVENTS)
+    assert letter.value == b"x" * MAX_DEAD_BYTES
 
 
 def test_a_garbled_cancel_rejects_nothing(world: World) -> None:

@@ -10,6 +10,7 @@ from balances import halts
 from balances.models import Balance, Checkpoint, LogEpoch, MarketHalt, PastHalt
 from balances.settle import SequenceError
 from exchange.kafka import partition_for
+from orders.market_states import change_state
 from orders.models import Market, Order
 from orders.relay import relay
 from orders.services import MarketHaltedError
@@ -189,3 +190,63 @@ def test_a_restored_balance_is_what_its_ledger_says(exchange_world: World) -> No
     assert differences() == []
     with pytest.raises(CommandError, match="There is no asset XXX"):
         call_command("restore_balance", "1", "XXX", note="a slip")
+
+
+def cross_book(world: World) -> tuple[Order, Order]:
+    """Two orders rest, and somebody changes the price of one so that they would trade."""
+    buy, sell = world.place(1, "buy", 10, "1.9"), world.place(2, "sell", 10, "2")
+    world.pump()
+    Order.objects.filter(pk=buy.pk).update(price="2.1")
+    return buy, sell
+
+
+def test_a_book_that_cannot_be_restored_halts_its_market_and_no_other(
+    exchange_world: World,
+) -> None:
+    world = exchange_world
+    buy, sell = cross_book(world)
+    waits = world.place(1, "buy", 1, "1.8")
+    bitcoin = world.place(1, "buy", "0.01", "100", market="BTC-USDT")
+    world.restart_matching()
+    world.pump()
+
+    assert status_of(bitcoin) == ("open", "0")
+    assert status_of(waits) == ("pending", "0")
+    halt = MarketHalt.objects.get()
+    assert (halt.market_id, halt.offset) == (ADA, 2)
+    assert f"order {sell.pk} cannot rest" in halt.reason
+    assert Market.objects.get(pk=ADA).state == "halted"
+
+    world.restart_matching()  # it is halted already, and the operator still looks
+    assert MarketHalt.objects.count() == 1
+    Order.objects.filter(pk=buy.pk).update(price="1.9")
+    halts.resume_market(market=ADA, note="the price is what was ordered", actor_id=1)
+    relay_all(world)
+    assert [status_of(order) for order in (buy, sell, waits)] == [("open", "0")] * 3
+    taker = world.place(2, "sell", 11, "1.8")
+    world.pump()
+    assert status_of(taker) == ("filled", "11")
+    assert differences() == []
+
+
+def test_an_order_off_the_tick_halts_its_market_only(exchange_world: World) -> None:
+    world = exchange_world
+    order = world.place(1, "buy", 10, "1.9")
+    world.pump()
+    Order.objects.filter(pk=order.pk).update(price="1.90005")
+    bitcoin = world.place(1, "buy", "0.01", "100", market="BTC-USDT")
+    world.restart_matching()
+    world.pump()
+    assert status_of(bitcoin) == ("open", "0")
+    assert MarketHalt.objects.get().market_id == ADA
+
+
+def test_a_change_that_nobody_has_ordered_halts_its_market(exchange_world: World) -> None:
+    world = exchange_world
+    change = change_state(market=ADA, state="post_only", reason="a test")
+    bitcoin = world.place(1, "buy", "0.01", "100", market="BTC-USDT")
+    world.match()
+    change.delete()
+    settle_records(world.trade_events())
+    assert MarketHalt.objects.get().market_id == ADA
+    assert status_of(bitcoin) == ("open", "0")
