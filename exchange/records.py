@@ -21,7 +21,10 @@ RequestId: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 """It is repeated in the result: without a bound that could be too large for a record."""
 Moment: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 """ISO 8601, UTC."""
-DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?\Z")]
+_DECIMAL = r"[0-9]{1,20}(\.[0-9]{1,18})?"
+DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"^{_DECIMAL}\Z")]
+DecimalOrNothing: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"^({_DECIMAL})?\Z")]
+OrderTypeName: TypeAlias = Literal["limit", "stop_limit"]
 TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd"]
 PreventionName: TypeAlias = Literal[
     "none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel"
@@ -40,7 +43,8 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     """An accepted order, its money already on hold. `price`: quote per base; `quantity`: base.
 
     The fee rates are those that apply to this order: shares of what it receives. `expires_at`: of a
-    good-till-date order. Nobody who reads the log acts on it: a cancel does.
+    good-till-date order. Nobody who reads the log acts on it: a cancel does. `stop_price`
+    (quote per base): of a stop order; it waits for a trade at this price and then for its trigger.
 
     What a record does not say means what it meant before it could be said: nothing but a limit
     order that rests and trades with whom it meets.
@@ -51,7 +55,7 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     user_id: Identifier
     market: MarketSymbol
     side: SideName
-    order_type: Literal["limit"]
+    order_type: OrderTypeName
     time_in_force: TimeInForceName
     post_only: bool = False
     self_trade_prevention: PreventionName = "none"
@@ -62,6 +66,20 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     maker_fee_rate: DecimalString = "0"
     taker_fee_rate: DecimalString = "0"
     expires_at: Moment = ""
+    stop_price: DecimalOrNothing = ""
+
+
+class TriggerOrder(
+    msgspec.Struct, tag="trigger", frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """An elected stop order is to come to the book, as the limit order that it is."""
+
+    v: Literal[1] = 1
+    order_id: Identifier
+    user_id: Identifier
+    market: MarketSymbol
+    created_at: Moment
+    request_id: RequestId = ""
 
 
 class CancelOrder(
@@ -97,7 +115,7 @@ class ChangeMarket(
     request_id: RequestId = ""
 
 
-OrderEvent: TypeAlias = NewOrder | CancelOrder | ChangeMarket
+OrderEvent: TypeAlias = NewOrder | TriggerOrder | CancelOrder | ChangeMarket
 
 
 class Trade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -130,7 +148,8 @@ class Execution(
 ):
     """All that one order event did: one record per event, so that no batch cuts an order in half.
 
-    `event` is the type of the order event: "new" results move an order out of `pending`.
+    `event` is the type of the order event: "new" results move an order out of `pending`, "trigger"
+    results out of `untriggered`.
     `offset` is the event's own on `order-events`, `previous_offset` that of the event before it
     on the same partition (`NO_OFFSET` for the first of a log), `epoch` the life of the log in
     which both count. `status` is the order's after the event; `canceled_quantity` is the base
@@ -142,7 +161,7 @@ class Execution(
     """
 
     v: Literal[1] = 1
-    event: Literal["new", "cancel"]
+    event: Literal["new", "trigger", "cancel"]
     market: MarketSymbol
     epoch: Identifier
     offset: Offset

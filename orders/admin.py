@@ -46,6 +46,7 @@ STATUS = label_column(
     "status",
     {
         "pending": "warning",
+        "untriggered": "warning",
         "open": "info",
         "partially_filled": "primary",
         "filled": "success",
@@ -209,6 +210,7 @@ class OrderAdmin(ReadOnlyAdmin):
         link_column("market"),
         SIDE,
         amount_column("price"),
+        amount_column("stop_price", title="stop"),
         amount_column("quantity"),
         amount_column("filled_quantity", title="filled"),
         STATUS,
@@ -216,7 +218,7 @@ class OrderAdmin(ReadOnlyAdmin):
         time_column("created_at"),
     ]
     list_select_related = ["user"]
-    list_filter = [PickedUser, "status", "side", "market", "created_at"]
+    list_filter = [PickedUser, "status", "side", "order_type", "market", "created_at"]
     sortable_by = ["id"]  # the only order that an index has
     search_fields = ["id"]
     search_help_text = "Id, username, client order id, request id"

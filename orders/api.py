@@ -39,6 +39,15 @@ EXAMPLE_ORDER = {
     "price": "1.9",
 }
 """The full form, as the documentation and the browsable API show it."""
+EXAMPLE_STOP = {
+    "user_id": 1,
+    "market": "ADA-USDT",
+    "side": "sell",
+    "type": "stop_limit",
+    "quantity": "10",
+    "stop_price": "1.8",
+    "price": "1.75",
+}
 
 
 class OrderInput(serializers.Serializer[Any]):
@@ -46,7 +55,8 @@ class OrderInput(serializers.Serializer[Any]):
 
     Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
     Full: `market`, `side`, `type`, `quantity`, `price`. Optional in both: `time_in_force`,
-    `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`.
+    `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`. A stop order, in
+    either form, has `type` stop_limit and a `stop_price`.
     """
 
     user_id = WholeNumberField(
@@ -74,7 +84,13 @@ class OrderInput(serializers.Serializer[Any]):
     order_type = NameField(
         Order.Side.choices, required=False, help_text="The side, in the short form."
     )
-    type = NameField(Order.Type.choices, required=False, default="limit")
+    type = NameField(
+        Order.Type.choices,
+        required=False,
+        default="limit",
+        help_text="stop_limit: it waits, untriggered, until a trade reaches `stop_price`, and is "
+        "then placed as a limit order. Its money is on hold from the beginning.",
+    )
     time_in_force = NameField(
         Order.TimeInForce.choices,
         required=False,
@@ -103,6 +119,12 @@ class OrderInput(serializers.Serializer[Any]):
     )
     quantity = AmountInputField(help_text="In the base asset; a multiple of the market's lot size.")
     price = AmountInputField(help_text="Quote per base; a multiple of the market's tick size.")
+    stop_price = AmountInputField(
+        required=False,
+        help_text="Quote per base; a multiple of the market's tick size. With stop_limit, and only "
+        "with it: a buy waits for a trade at this price or higher, a sell for one at this price or "
+        "lower. If the last trade has reached it already, the order is placed at once.",
+    )
     client_order_id = PlainTextField(
         rf"^{OWN_ID}\Z",
         trim_whitespace=False,
@@ -124,8 +146,10 @@ class OrderInput(serializers.Serializer[Any]):
             "market": self._market(attrs),
             "market_named_by": "market" if "market" in attrs else "asset",
             "side": self._side(attrs),
+            "order_type": attrs["type"],
             "quantity": attrs["quantity"],
             "price": attrs["price"],
+            "stop_price": attrs.get("stop_price"),
             "time_in_force": attrs["time_in_force"],
             "post_only": attrs["post_only"],
             "self_trade_prevention": attrs["self_trade_prevention"],
@@ -182,6 +206,9 @@ class OrderOutput(serializers.ModelSerializer[Order]):
     user_id = serializers.IntegerField()
     type = serializers.ChoiceField(Order.Type.choices, source="order_type")
     price = AmountField(help_text="Quote per base.")
+    stop_price = AmountField(
+        allow_null=True, help_text="Quote per base; the trade price that a stop order waits for."
+    )
     quantity = AmountField(help_text="Base.")
     filled_quantity = AmountField(help_text="Base.")
     prevented_quantity = AmountField(
@@ -202,10 +229,10 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         model = Order
         fields = [
             "id", "client_order_id", "user_id", "market", "side", "type", "time_in_force",
-            "post_only", "self_trade_prevention", "expires_at", "price", "quantity",
-            "filled_quantity", "prevented_quantity", "remaining_quantity", "filled_quote",
-            "maker_fee_rate", "taker_fee_rate", "status", "reason", "cancel_requested",
-            "created_at", "finished_at",
+            "post_only", "self_trade_prevention", "expires_at", "price", "stop_price",
+            "quantity", "filled_quantity", "prevented_quantity", "remaining_quantity",
+            "filled_quote", "maker_fee_rate", "taker_fee_rate", "status", "reason",
+            "cancel_requested", "created_at", "elected_at", "triggered_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -235,6 +262,9 @@ _FULL = OpenApiExample(
     value={**EXAMPLE_ORDER, "client_order_id": "my-1"},
     request_only=True,
 )  # fmt: skip
+
+
+_STOP = OpenApiExample("stop order", value=EXAMPLE_STOP, request_only=True)
 
 
 class OrderListView(CancelsAll, GenericAPIView[Order]):
@@ -276,7 +306,7 @@ class OrderListView(CancelsAll, GenericAPIView[Order]):
             503: ErrorBody,
             **LOCKED,
         },
-        examples=[_SHORT, _FULL],
+        examples=[_SHORT, _FULL, _STOP],
         tags=["orders"],
     )
     def post(self, request: Request) -> Response:

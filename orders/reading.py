@@ -18,6 +18,8 @@ DEFAULT_PREVENTION = "cancel_taker"
 """What happens to an order that meets one of its own user, if it does not say."""
 
 _ABSENT = object()
+_RARE = frozenset({"expires_at", "stop_price"})
+"""What plain orders do not say."""
 _SIDES = ("buy", "sell")
 _TIMES_IN_FORCE = ("gtc", "ioc", "fok")
 _PREVENTIONS = ("none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel")
@@ -34,7 +36,7 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         return None
     get = data.get
     rules = _rules(data)
-    if rules is None or get("type", "limit") != "limit" or "expires_at" in data:
+    if rules is None or get("type", "limit") != "limit" or not _RARE.isdisjoint(data):
         return None
     user_id = get("user_id", _ABSENT)
     own_id = get("client_order_id")
@@ -52,8 +54,10 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         "market": market,
         "market_named_by": named_by,
         "side": side,
+        "order_type": "limit",
         "quantity": quantity,
         "price": price,
+        "stop_price": None,
         **rules,
         "expires_at": None,
         "client_order_id": own_id,

@@ -9,15 +9,15 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from exchange.arrays import array
-from exchange.records import ChangeMarket, PreventionName, SideName, TimeInForceName
+from exchange.records import ChangeMarket, OrderTypeName, PreventionName, SideName, TimeInForceName
 from orders.models import Market, MarketChange, Order
 
 
 class OrderFacts(NamedTuple):
     """What never changes of an order, and the place on the log once a result has settled it.
 
-    `price`: quote per base; `quantity`: base. `epoch` and `offset` are None before that. The fee
-    rates are shares of what it receives.
+    `price`, `stop_price`: quote per base; `quantity`: base. `epoch` and `offset` are None before
+    that. The fee rates are shares of what it receives.
     """
 
     order_id: int
@@ -34,6 +34,8 @@ class OrderFacts(NamedTuple):
     maker_fee_rate: Decimal
     taker_fee_rate: Decimal
     expires_at: datetime | None
+    order_type: OrderTypeName
+    stop_price: Decimal | None
 
 
 def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
@@ -44,7 +46,7 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
         cursor.execute(
             "SELECT id, user_id, market_id, side, price, quantity, time_in_force, post_only,"
             ' self_trade_prevention, epoch, "offset", maker_fee_rate, taker_fee_rate,'
-            " expires_at"
+            " expires_at, order_type, stop_price"
             " FROM orders_order WHERE id = ANY(%s::bigint[])",
             [array(order_ids)],
         )

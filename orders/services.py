@@ -107,6 +107,26 @@ class ExpiryNotInFutureError(ClientError):
     field = "expires_at"
 
 
+class StopPriceMissingError(ClientError):
+    code = "stop_price_missing"
+    field = "stop_price"
+
+
+class StopPriceNeedsStopError(ClientError):
+    code = "stop_price_needs_stop"
+    field = "stop_price"
+
+
+class StopPriceNotPositiveError(ClientError):
+    code = "stop_price_not_positive"
+    field = "stop_price"
+
+
+class StopPriceNotOnTickError(ClientError):
+    code = "stop_price_not_on_tick"
+    field = "stop_price"
+
+
 class OrderNotFoundError(ClientError):
     code = "unknown_order"
     field = "order_id"
@@ -126,7 +146,8 @@ class Wish(NamedTuple):
 
     `self_trade_prevention`: what happens when it meets an order of the same user; with "none" they
     trade. `market_named_by`: which input an error about the market names. `expires_at`: given if it
-    is good till a date (gtd), and only then.
+    is good till a date (gtd), and only then. `stop_price` (quote per base): given if it is a stop
+    order, and only then.
     """
 
     user_id: int
@@ -140,6 +161,8 @@ class Wish(NamedTuple):
     post_only: bool = False
     self_trade_prevention: str = "none"
     expires_at: datetime | None = None
+    order_type: str = "limit"
+    stop_price: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -165,6 +188,8 @@ def place_order(
     post_only: bool = False,
     self_trade_prevention: str = "none",
     expires_at: datetime | None = None,
+    order_type: str = "limit",
+    stop_price: Decimal | None = None,
 ) -> Placed:
     """Hold the money, store the order, publish it. The order is as a `Wish` says it.
 
@@ -179,7 +204,7 @@ def place_order(
         return Placed(known, created=False)
     wish = Wish(
         user_id, market, side, price, quantity, client_order_id, market_named_by,
-        time_in_force, post_only, self_trade_prevention, expires_at,
+        time_in_force, post_only, self_trade_prevention, expires_at, order_type, stop_price,
     )  # fmt: skip
     rules = require_allowed(wish, selectors.rules_of([market]).get(market))
     backlog.require_room()
@@ -266,6 +291,8 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
         )
     if wish.expires_at is not None or wish.time_in_force == Order.TimeInForce.GTD:
         _check_expiry(wish)
+    if wish.stop_price is not None or wish.order_type == Order.Type.STOP_LIMIT:
+        _check_stop(market, wish)
     return market
 
 
@@ -276,6 +303,20 @@ def _check_expiry(wish: Wish) -> None:
         raise ExpiryMissingError("Say until when the order is good: expires_at.")
     if wish.expires_at <= timezone.now():
         raise ExpiryNotInFutureError("The order would have expired already.")
+
+
+def _check_stop(market: Market, wish: Wish) -> None:
+    if wish.order_type != Order.Type.STOP_LIMIT:
+        raise StopPriceNeedsStopError("Only a stop order (type stop_limit) has a stop price.")
+    if wish.stop_price is None:
+        raise StopPriceMissingError("Say at which trade price the order comes: stop_price.")
+    if wish.stop_price <= 0:
+        raise StopPriceNotPositiveError("The stop price must be greater than zero.")
+    if wish.stop_price % market.tick_size:
+        tick = format_amount(market.tick_size)
+        raise StopPriceNotOnTickError(
+            f"The stop price must be a multiple of {tick}, the tick size."
+        )
 
 
 def _check_state(market: Market, wish: Wish) -> None:
@@ -302,7 +343,9 @@ def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime)
         user_id=wish.user_id,
         market=wish.market,
         side=wish.side,
+        order_type=wish.order_type,
         price=wish.price,
+        stop_price=wish.stop_price,
         quantity=wish.quantity,
         time_in_force=wish.time_in_force,
         post_only=wish.post_only,

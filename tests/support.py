@@ -57,6 +57,7 @@ class World:
         post_only: bool = False,
         self_trade_prevention: str = "none",
         expires_at: datetime | None = None,
+        stop_price: str | int | None = None,
     ) -> Order:
         """Place an order through the service, and wait until it is on the log."""
         placed = place_order(
@@ -70,6 +71,8 @@ class World:
             post_only=post_only,
             self_trade_prevention=self_trade_prevention,
             expires_at=expires_at,
+            order_type="limit" if stop_price is None else "stop_limit",
+            stop_price=None if stop_price is None else Decimal(stop_price),
         )
         outbox.flush()
         return placed.order

@@ -102,6 +102,17 @@ class StopBook:
         for order_id in sorted(self._elected):
             yield self._elected[order_id], True
 
+    def by_age(self) -> Iterator[tuple[PlaceStop, bool]]:
+        """Yield every order, and whether it is elected; those that wait by age, the oldest first.
+
+        In this order they can be restored.
+        """
+        ages = {entry[2]: entry[1] for heap in self._heaps.values() for entry in heap}
+        for order_id in sorted(self._waiting, key=ages.__getitem__):
+            yield self._waiting[order_id], False
+        for order_id in sorted(self._elected):
+            yield self._elected[order_id], True
+
     def validate(self, last_price: int) -> None:
         """Check the structure; `last_price`: of the market's last trade, 0 before any."""
         assert self._waiting.keys().isdisjoint(self._elected), "an order both waits and is elected"
