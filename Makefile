@@ -38,7 +38,8 @@ test: install ## All tests, on embedded servers, in two processes
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 test-kafka: install ## The tests of the whole path on Apache Kafka itself (needs Java and Maven)
-	@$(BIN)/python -m pytest tests/integration/pipeline tests/integration/replay tests/e2e tests/chaos --kafka apache
+	@$(BIN)/python -m pytest tests/integration/pipeline tests/integration/replay tests/e2e tests/chaos \
+		--kafka apache -n 2 --dist loadfile --no-loadscope-reorder
 
 chaos: install ## Inject each fault 20 times under load and account for every order (KAFKA=apache)
 	@$(BIN)/python -m tests.chaos --times 20 --kafka $(KAFKA)

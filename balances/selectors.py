@@ -1,6 +1,7 @@
 """Reads of balances: from the cache when it can vouch for the value, else from Postgres."""
 
 from collections.abc import Collection
+from decimal import Decimal
 from typing import Literal, NamedTuple
 
 from django.contrib.auth import get_user_model
@@ -52,6 +53,17 @@ def _stored_balances(user_id: int) -> tuple[CachedBalance, ...]:
 def list_trades(*, market: str) -> QuerySet[Trade]:
     """Return the settled trades of a market, the newest first."""
     return Trade.objects.filter(market_id=market).order_by("-trade_id")
+
+
+def last_prices(markets: Collection[str]) -> dict[str, Decimal]:
+    """Return the price (quote per base) of the last settled trade of those that have had one."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT symbol, price FROM unnest(%s::varchar[]) AS m(symbol), LATERAL (SELECT price"
+            " FROM balances_trade WHERE market_id = symbol ORDER BY trade_id DESC LIMIT 1) last",
+            [array(markets)],
+        )
+        return dict(cursor.fetchall())
 
 
 def fee_terms_of(order_ids: Collection[int]) -> dict[int, FeeTerms]:

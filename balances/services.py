@@ -47,6 +47,11 @@ class MissingNoteError(ClientError):
     field = "note"
 
 
+class OwnAccountError(ClientError):
+    code = "own_account"
+    field = "user_id"
+
+
 def deposit(
     *, user_id: int, asset: str, amount: Decimal, actor_id: int | None = None, note: str = ""
 ) -> None:
@@ -56,6 +61,7 @@ def deposit(
 
     Raises:
         MissingNoteError: somebody does it, and does not say why.
+        OwnAccountError: it is the actor's own balance.
         UnknownUserError, UnknownAssetError: there is no such user or asset.
         InvalidAmountError: not positive, or more precise than the asset.
     """
@@ -71,6 +77,7 @@ def withdraw(
 
     Raises:
         MissingNoteError: somebody does it, and does not say why.
+        OwnAccountError: it is the actor's own balance.
         UnknownUserError, UnknownAssetError: there is no such user or asset.
         InvalidAmountError: not positive, or more precise than the asset.
         InsufficientBalanceError: less than `amount` is available.
@@ -159,6 +166,8 @@ def restore_from_ledger(*, user_id: int, asset: str, note: str) -> tuple[Delta, 
 def _transfer(
     kind: str, user_id: int, asset: str, amount: Decimal, actor_id: int | None, note: str
 ) -> None:
+    if actor_id == user_id:
+        raise OwnAccountError("It is your own account: somebody else has to do it.")
     require_amount(asset, amount)
     require_user(user_id)
     reason = _reason(actor_id, note)

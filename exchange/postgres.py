@@ -28,54 +28,66 @@ LOOK_EVERY_SECONDS = 1.0
 """So much longer than allowed may a wait become."""
 
 
+class Wait:
+    """Since when a connection has been waiting for its server; as a context, one such wait."""
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+        self.guard = threading.Lock()
+
+    def __enter__(self) -> None:
+        self.since = time.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        with self.guard:  # nobody cuts what is not waiting any more
+            self.since = None
+
+
 class WatchedCursor(extensions.cursor):
-    """A cursor whose statements have an end."""
+    """A cursor whose questions have an end."""
 
     connection: "WatchedConnection"
 
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002 - the driver's name
-        with self.connection:
+        with self.connection.wait:
             super().execute(query, vars)
+
+    def fetchmany(self, size: int | None = None) -> list[tuple[Any, ...]]:
+        if self.name is None:  # everything is here already
+            return super().fetchmany(size)
+        with self.connection.wait:
+            return super().fetchmany(size)
 
 
 class WatchedConnection(extensions.connection):
-    """A connection whose statements and commits have an end, with `WatchedCursor` as its cursors.
+    """A connection whose questions and commits have an end, with `WatchedCursor` as its cursors.
 
-    `patience`: for how many seconds one of them may wait, as long as this transaction lasts. As a
-    context it is a wait for the server, and nothing else: it ends no transaction.
+    `patience`: for how many seconds one of them may wait, as long as this transaction lasts.
     """
 
     def __init__(self, dsn: str, *, patience: float) -> None:
         super().__init__(dsn)
         self.patience = self.usual_patience = patience
-        self._since: float | None = None
-        self._guard = threading.Lock()
+        self.wait = Wait()
         _watch.add(self)
 
-    def __enter__(self) -> "WatchedConnection":
-        self._since = time.monotonic()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with self._guard:  # nobody cuts what is not waiting any more
-            self._since = None
-
     def commit(self) -> None:
-        with self:
+        with self.wait:
             super().commit()
         self.patience = self.usual_patience
 
     def rollback(self) -> None:
         self.patience = self.usual_patience
-        with self:
+        with self.wait:
             super().rollback()
 
     def cut_if_hanging(self) -> None:
         """Close the socket under a call that has waited for too long; it then raises."""
-        with self._guard:
-            if self._since is None or time.monotonic() - self._since < self.patience:
+        with self.wait.guard:
+            since = self.wait.since
+            if since is None or time.monotonic() - since < self.patience:
                 return
-            self._since = None
+            self.wait.since = None
             with socket.socket(fileno=os.dup(self.fileno())) as line:
                 line.shutdown(socket.SHUT_RDWR)
         logger.error("postgres_hangs", waited_seconds=self.patience)

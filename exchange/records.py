@@ -24,7 +24,7 @@ Moment: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 _DECIMAL = r"[0-9]{1,20}(\.[0-9]{1,18})?"
 DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"^{_DECIMAL}\Z")]
 DecimalOrNothing: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"^({_DECIMAL})?\Z")]
-OrderTypeName: TypeAlias = Literal["limit", "stop_limit"]
+OrderTypeName: TypeAlias = Literal["limit", "market", "stop_limit"]
 TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd"]
 PreventionName: TypeAlias = Literal[
     "none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel"
@@ -45,6 +45,8 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     The fee rates are those that apply to this order: shares of what it receives. `expires_at`: of a
     good-till-date order. Nobody who reads the log acts on it: a cancel does. `stop_price`
     (quote per base): of a stop order; it waits for a trade at this price and then for its trigger.
+
+    `price` of a market order is the worst at which it may trade; it is good for now or never (ioc).
 
     What a record does not say means what it meant before it could be said: nothing but a limit
     order that rests and trades with whom it meets.

@@ -45,6 +45,11 @@ class MarketOutput(serializers.ModelSerializer[Market]):
     min_notional = AmountField(
         allow_null=True, help_text="Price times quantity of an order is at least this (quote)."
     )
+    price_band = AmountField(
+        allow_null=True,
+        help_text="How far from the last trade an order may trade, as a share of that price; null: "
+        "any price, and no market orders.",
+    )
     maker_fee_rate = AmountField(
         help_text="Share of what an order receives that had been waiting in the book."
     )
@@ -54,7 +59,8 @@ class MarketOutput(serializers.ModelSerializer[Market]):
         model = Market
         fields = [
             "symbol", "base", "quote", "tick_size", "lot_size", "min_quantity", "max_quantity",
-            "min_notional", "maker_fee_rate", "taker_fee_rate", "state", "state_reason",
+            "min_notional", "price_band", "maker_fee_rate", "taker_fee_rate", "state",
+            "state_reason",
         ]  # fmt: skip
         read_only_fields = fields
 

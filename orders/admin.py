@@ -136,7 +136,10 @@ class MarketAdmin(OperatorAdmin):
     list_filter = ["state", "quote"]
     search_fields = ["symbol", "base__name"]
     fixed = ("symbol", "base", "quote", "tick_size", "lot_size")
-    rules = ("min_quantity", "max_quantity", "min_notional", "maker_fee_rate", "taker_fee_rate")
+    rules = (
+        "min_quantity", "max_quantity", "min_notional", "price_band", "maker_fee_rate",
+        "taker_fee_rate",
+    )  # fmt: skip
 
     def get_fields(self, request: HttpRequest, obj: Market | None = None) -> list[Any]:  # noqa: ARG002
         shown = self.fixed if obj is None else _FIXED_SHOWN
@@ -209,6 +212,7 @@ class OrderAdmin(ReadOnlyAdmin):
         link_column("user", text="username"),
         link_column("market"),
         SIDE,
+        "order_type",
         amount_column("price"),
         amount_column("stop_price", title="stop"),
         amount_column("quantity"),

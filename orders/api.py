@@ -1,5 +1,6 @@
 """The order service: place, look at, list and cancel orders."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from drf_spectacular.utils import OpenApiExample, extend_schema
@@ -55,8 +56,8 @@ class OrderInput(serializers.Serializer[Any]):
 
     Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
     Full: `market`, `side`, `type`, `quantity`, `price`. Optional in both: `time_in_force`,
-    `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`. A stop order, in
-    either form, has `type` stop_limit and a `stop_price`.
+    `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`. With the `type` market
+    there is no `price`; with stop_limit there is a `stop_price` besides.
     """
 
     user_id = WholeNumberField(
@@ -88,15 +89,18 @@ class OrderInput(serializers.Serializer[Any]):
         Order.Type.choices,
         required=False,
         default="limit",
-        help_text="stop_limit: it waits, untriggered, until a trade reaches `stop_price`, and is "
-        "then placed as a limit order. Its money is on hold from the beginning.",
+        help_text="market: trades at once, at prices up to the edge of the market's `price_band`; "
+        "what is left is canceled. Such a market has a `price_band`, and has had a trade. "
+        "stop_limit: waits, untriggered, until a trade reaches `stop_price`, and is then placed as "
+        "a limit order; its money is on hold from the beginning.",
     )
     time_in_force = NameField(
         Order.TimeInForce.choices,
         required=False,
         default="gtc",
         help_text="gtc: rests until it is canceled. ioc: what cannot trade at once is canceled. "
-        "fok: all of it trades at once, or it is canceled whole. gtd: rests until `expires_at`.",
+        "fok: all of it trades at once, or it is canceled whole. gtd: rests until `expires_at`. "
+        "A market order is ioc, also if it does not say so.",
     )
     expires_at = MomentField(
         required=False,
@@ -118,7 +122,11 @@ class OrderInput(serializers.Serializer[Any]):
         "is canceled whole, unless they may trade.",
     )
     quantity = AmountInputField(help_text="In the base asset; a multiple of the market's lot size.")
-    price = AmountInputField(help_text="Quote per base; a multiple of the market's tick size.")
+    price = AmountInputField(
+        required=False,
+        help_text="Quote per base; a multiple of the market's tick size. Of a limit order, also of "
+        "one that waits for a stop price.",
+    )
     stop_price = AmountInputField(
         required=False,
         help_text="Quote per base; a multiple of the market's tick size. With stop_limit, and only "
@@ -140,6 +148,13 @@ class OrderInput(serializers.Serializer[Any]):
             return super().get_initial()
         return EXAMPLE_ORDER
 
+    def to_internal_value(self, data: Any) -> Any:
+        is_market = isinstance(data, Mapping) and data.get("type") == Order.Type.MARKET
+        self.fields["price"].required = not is_market
+        if is_market:
+            self.fields["time_in_force"].default = Order.TimeInForce.IOC.value
+        return super().to_internal_value(data)
+
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         return {
             "user_id": attrs.get("user_id"),
@@ -148,7 +163,7 @@ class OrderInput(serializers.Serializer[Any]):
             "side": self._side(attrs),
             "order_type": attrs["type"],
             "quantity": attrs["quantity"],
-            "price": attrs["price"],
+            "price": attrs.get("price"),
             "stop_price": attrs.get("stop_price"),
             "time_in_force": attrs["time_in_force"],
             "post_only": attrs["post_only"],
@@ -205,7 +220,10 @@ class OrderOutput(serializers.ModelSerializer[Order]):
     market = serializers.CharField(source="market_id")
     user_id = serializers.IntegerField()
     type = serializers.ChoiceField(Order.Type.choices, source="order_type")
-    price = AmountField(help_text="Quote per base.")
+    price = AmountField(
+        help_text="Quote per base. Of a market order, up to which it may trade: the edge of the "
+        "band when it came."
+    )
     stop_price = AmountField(
         allow_null=True, help_text="Quote per base; the trade price that a stop order waits for."
     )
@@ -262,6 +280,11 @@ _FULL = OpenApiExample(
     value={**EXAMPLE_ORDER, "client_order_id": "my-1"},
     request_only=True,
 )  # fmt: skip
+_MARKET = OpenApiExample(
+    "market order",
+    value={"user_id": 1, "market": "ADA-USDT", "side": "buy", "type": "market", "quantity": "10"},
+    request_only=True,
+)
 
 
 _STOP = OpenApiExample("stop order", value=EXAMPLE_STOP, request_only=True)
@@ -306,7 +329,7 @@ class OrderListView(CancelsAll, GenericAPIView[Order]):
             503: ErrorBody,
             **LOCKED,
         },
-        examples=[_SHORT, _FULL, _STOP],
+        examples=[_SHORT, _FULL, _MARKET, _STOP],
         tags=["orders"],
     )
     def post(self, request: Request) -> Response:

@@ -9,11 +9,13 @@ and in `orders.services`: so no two requests can wait for each other in a circle
 """
 
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import TypeAlias
 
 import structlog
 from django.utils import timezone
 
+from balances import selectors as balance_selectors
 from balances import services as balances
 from balances.cache import CachedBalance
 from balances.changes import change_balances
@@ -22,7 +24,14 @@ from exchange.arrays import columns
 from orders import backlog, outbox, selectors, storing
 from orders.counting import counts_batches
 from orders.models import Market, Order
-from orders.services import Placed, Wish, amount_to_hold, new_order, require_allowed
+from orders.services import (
+    Placed,
+    Wish,
+    amount_to_hold,
+    new_order,
+    require_allowed,
+    within_band,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -46,6 +55,8 @@ def place_orders(*, wishes: Sequence[Wish], request_id: str = "") -> list[Outcom
     """
     known = _known_orders(wishes)
     markets = selectors.rules_of({wish.market for wish in wishes})
+    banded = [symbol for symbol, market in markets.items() if market.price_band is not None]
+    last_prices = balance_selectors.last_prices(banded) if banded else {}
     outcomes: dict[int, Outcome] = {}
     first_with: dict[_Key, int] = {}
     same_as: dict[int, int] = {}
@@ -56,10 +67,10 @@ def place_orders(*, wishes: Sequence[Wish], request_id: str = "") -> list[Outcom
             outcomes[place] = Placed(known[key], created=False)
         elif key is not None and key in first_with:
             same_as[place] = first_with[key]
-        elif (refusal := _refusal(wish, markets)) is not None:
-            outcomes[place] = refusal
+        elif isinstance(allowed := _allowed(wish, markets, last_prices), ClientError):
+            outcomes[place] = allowed
         else:
-            fresh[place] = wish
+            fresh[place] = allowed
             if key is not None:
                 first_with[key] = place
     if fresh:
@@ -73,12 +84,15 @@ def _key(wish: Wish) -> _Key | None:
     return None if wish.client_order_id is None else (wish.user_id, wish.client_order_id)
 
 
-def _refusal(wish: Wish, markets: dict[str, Market]) -> ClientError | None:
+def _allowed(
+    wish: Wish, markets: dict[str, Market], last_prices: dict[str, Decimal]
+) -> Wish | ClientError:
+    """Return the wish, with its price if it is a market order, or why it is refused."""
     try:
-        require_allowed(wish, markets.get(wish.market))
+        market = require_allowed(wish, markets.get(wish.market))
+        return wish if market.price_band is None else within_band(wish, market, last_prices)
     except ClientError as error:
         return error
-    return None
 
 
 def _again(first: Outcome) -> Outcome:

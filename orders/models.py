@@ -79,6 +79,12 @@ class Market(models.Model):
     min_notional = AmountField(
         null=True, blank=True, help_text="Price times quantity of an order, quote; empty: any."
     )
+    price_band = RateField(
+        null=True,
+        blank=True,
+        help_text="How far from the last trade an order may trade, as a share of its price; 0.1: "
+        "10 %. Empty: any price, and no market orders.",
+    )
     maker_fee_rate = RateField(
         default=Decimal(0),
         db_default=Decimal(0),
@@ -125,6 +131,10 @@ class Market(models.Model):
             models.CheckConstraint(
                 condition=Q(min_notional__isnull=True) | Q(min_notional__gt=0),
                 name="market_min_notional_positive",
+            ),
+            models.CheckConstraint(
+                condition=Q(price_band__isnull=True) | Q(price_band__gt=0, price_band__lt=1),
+                name="market_price_band_is_share",
             ),
             models.UniqueConstraint(fields=["base", "quote"], name="market_pair_unique"),
             models.CheckConstraint(
@@ -197,8 +207,10 @@ class MarketChange(models.Model):
 
 
 class Order(models.Model):
-    """A limit order, or a stop order. `price`: quote per base; `quantity` and what becomes of it:
-    base.
+    """An order. `price`: quote per base; `quantity` and what becomes of it: base.
+
+    A market order is stored as what it is to the engine: a limit order that trades at once or not
+    at all, at prices up to `price`, which is the edge of its market's band.
 
     `prevented_quantity` is by how much prevented self-trades have reduced it. What is neither
     filled nor prevented is left, or has been canceled with the order.
@@ -223,6 +235,7 @@ class Order(models.Model):
 
     class Type(models.TextChoices):
         LIMIT = "limit"
+        MARKET = "market"
         STOP_LIMIT = "stop_limit"
 
     class TimeInForce(models.TextChoices):
@@ -348,7 +361,7 @@ class Order(models.Model):
             models.CheckConstraint(
                 condition=Q(
                     side__in=["buy", "sell"],
-                    order_type__in=["limit", "stop_limit"],
+                    order_type__in=["limit", "market", "stop_limit"],
                     time_in_force__in=["gtc", "ioc", "fok", "gtd"],
                     self_trade_prevention__in=[
                         "none",
@@ -358,7 +371,8 @@ class Order(models.Model):
                         "decrement_and_cancel",
                     ],
                 )
-                & (Q(time_in_force__in=RESTING_TIMES) | Q(post_only=False)),
+                & (Q(time_in_force__in=RESTING_TIMES) | Q(post_only=False))
+                & (~Q(order_type="market") | Q(time_in_force="ioc")),
                 name="order_kind_known",
             ),
             models.CheckConstraint(

@@ -1,4 +1,4 @@
-"""What the OpenAPI schema says of the two forms of an order, beyond the single fields.
+"""What the OpenAPI schema says of the forms of an order, beyond the single fields.
 
 `OrderInput.validate` refuses what does not fit these rules; the two must say the same.
 """
@@ -22,10 +22,17 @@ _ONE_SIDE = {
     ]
 }
 
+_ONE_PRICE = {
+    "anyOf": [
+        {"required": ["price"]},
+        {"required": ["type"], "properties": {"type": {"enum": ["market"]}}},
+    ]
+}
+
 
 def document_forms(result: dict[str, Any], **_: Any) -> dict[str, Any]:
-    """An order names its market once, and its side once or twice the same."""
+    """An order names its market once, its side once or twice the same; a limit order its price."""
     order = result["components"]["schemas"].get("OrderInputRequest")
     if order is not None:  # another service's schema
-        order["allOf"] = [_ONE_MARKET, _ONE_SIDE]
+        order["allOf"] = [_ONE_MARKET, _ONE_SIDE, _ONE_PRICE]
     return result

@@ -9,7 +9,13 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from exchange.arrays import array
-from exchange.records import ChangeMarket, OrderTypeName, PreventionName, SideName, TimeInForceName
+from exchange.records import (
+    ChangeMarket,
+    OrderTypeName,
+    PreventionName,
+    SideName,
+    TimeInForceName,
+)
 from orders.models import Market, MarketChange, Order
 
 

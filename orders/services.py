@@ -4,7 +4,7 @@ A service validates, changes Postgres in one transaction, and only then publishe
 fail: the order row is the outbox, and the relay (`orders.relay`) publishes again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -17,12 +17,14 @@ from django.db.models import F, OuterRef, Q, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from balances import selectors as balance_selectors
 from balances import services as balances
 from balances.cache import CachedBalance
 from balances.changes import change_balances
 from exchange.api.errors import ClientError
 from exchange.money import MAX_AMOUNT, format_amount
 from orders import backlog, outbox, selectors, storing
+from orders.bands import band_around
 from orders.counting import counts_orders
 from orders.models import RESTING_TIMES, UNFINISHED_STATUSES, Asset, Market, MarketChange, Order
 
@@ -87,6 +89,31 @@ class OrderTooLargeError(ClientError):
     field = "quantity"
 
 
+class PriceOutsideBandError(ClientError):
+    code = "price_outside_band"
+    field = "price"
+
+
+class MarketOrderHasPriceError(ClientError):
+    code = "market_order_has_price"
+    field = "price"
+
+
+class MarketOrderNeedsIocError(ClientError):
+    code = "market_order_needs_ioc"
+    field = "time_in_force"
+
+
+class NoPriceBandError(ClientError):
+    code = "no_price_band"
+    field = "type"
+
+
+class NoReferencePriceError(ClientError):
+    code = "no_reference_price"
+    field = "type"
+
+
 class PostOnlyNeedsGtcError(ClientError):
     code = "post_only_needs_gtc"
     field = "post_only"
@@ -146,14 +173,14 @@ class Wish(NamedTuple):
 
     `self_trade_prevention`: what happens when it meets an order of the same user; with "none" they
     trade. `market_named_by`: which input an error about the market names. `expires_at`: given if it
-    is good till a date (gtd), and only then. `stop_price` (quote per base): given if it is a stop
-    order, and only then.
+    is good till a date (gtd), and only then. A market order names no price; `within_band` gives it
+    one. `stop_price` (quote per base): given if it is a stop order, and only then.
     """
 
     user_id: int
     market: str
     side: str
-    price: Decimal
+    price: Decimal | None
     quantity: Decimal
     client_order_id: str | None = None
     market_named_by: MarketName = "market"
@@ -179,7 +206,7 @@ def place_order(
     user_id: int,
     market: str,
     side: str,
-    price: Decimal,
+    price: Decimal | None,
     quantity: Decimal,
     client_order_id: str | None = None,
     request_id: str = "",
@@ -207,6 +234,8 @@ def place_order(
         time_in_force, post_only, self_trade_prevention, expires_at, order_type, stop_price,
     )  # fmt: skip
     rules = require_allowed(wish, selectors.rules_of([market]).get(market))
+    if rules.price_band is not None:
+        wish = within_band(wish, rules, balance_selectors.last_prices([market]))
     backlog.require_room()
     order = new_order(wish, rules, request_id, timezone.now())
     try:
@@ -284,7 +313,11 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
         raise _no_market(wish.market, wish.market_named_by)
     if market.state != Market.State.OPEN:
         _check_state(market, wish)
-    _check_amounts(market, wish.price, wish.quantity)
+    if wish.order_type == Order.Type.MARKET:
+        _check_market_order(market, wish)
+    else:
+        assert wish.price is not None, "a limit order names its price"
+        _check_amounts(market, wish.price, wish.quantity)
     if wish.post_only and wish.time_in_force not in RESTING_TIMES:
         raise PostOnlyNeedsGtcError(
             "A post-only order rests, so it is good till canceled (gtc) or till a date (gtd)."
@@ -294,6 +327,48 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
     if wish.stop_price is not None or wish.order_type == Order.Type.STOP_LIMIT:
         _check_stop(market, wish)
     return market
+
+
+def within_band(wish: Wish, market: Market, last_prices: Mapping[str, Decimal]) -> Wish:
+    """Return an allowed wish on a market with a price band, with the price up to which it trades.
+
+    A limit order keeps its own, which must not be beyond the band on the side where it would trade;
+    a market order gets the edge of the band there. `last_prices`: of the markets' last settled
+    trades. Before the first there is no band: limit orders have any price, and make it. The band of
+    a stop order is around its stop price: that is where the last trade will be when it comes.
+
+    Raises:
+        ClientError: one of this module's.
+    """
+    assert market.price_band is not None, market
+    last = last_prices.get(wish.market) if wish.stop_price is None else wish.stop_price
+    if last is None:
+        if wish.order_type == Order.Type.MARKET:
+            raise NoReferencePriceError(f"{wish.market} has no trade yet that a price could be by.")
+        return wish
+    lowest, highest = band_around(last, market.price_band, market.tick_size)
+    buys = wish.side == Order.Side.BUY
+    when = "now" if wish.stop_price is None else "with this stop price"
+    if wish.price is None:
+        wish = wish._replace(price=highest if buys else lowest)
+        _check_amounts(market, highest if buys else lowest, wish.quantity)
+    elif wish.price > highest if buys else wish.price < lowest:
+        raise PriceOutsideBandError(
+            f"The price must be at most {format_amount(highest)} {when}."
+            if buys
+            else f"The price must be at least {format_amount(lowest)} {when}."
+        )
+    return wish
+
+
+def _check_market_order(market: Market, wish: Wish) -> None:
+    """Refuse a market order that says what none can, or that its market does not take."""
+    if wish.price is not None:
+        raise MarketOrderHasPriceError("A market order names no price; a limit order does.")
+    if wish.time_in_force != Order.TimeInForce.IOC:
+        raise MarketOrderNeedsIocError("A market order trades at once (ioc), and never rests.")
+    if market.price_band is None:
+        raise NoPriceBandError(f"{wish.market} has no price band, so it takes no market orders.")
 
 
 def _check_expiry(wish: Wish) -> None:
@@ -339,6 +414,7 @@ def _check_state(market: Market, wish: Wish) -> None:
 
 def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime) -> Order:
     """Return the order of an allowed wish; it is not stored yet, and has no number."""
+    assert wish.price is not None, "a market order has its price from the band"
     return storing.new_order(
         user_id=wish.user_id,
         market=wish.market,

@@ -49,7 +49,7 @@ class World:
         user_id: int,
         side: str,
         quantity: str | int,
-        price: str | int,
+        price: str | int | None,
         *,
         market: str = "ADA-USDT",
         client_order_id: str | None = None,
@@ -57,6 +57,7 @@ class World:
         post_only: bool = False,
         self_trade_prevention: str = "none",
         expires_at: datetime | None = None,
+        order_type: str | None = None,
         stop_price: str | int | None = None,
     ) -> Order:
         """Place an order through the service, and wait until it is on the log."""
@@ -64,14 +65,14 @@ class World:
             user_id=user_id,
             market=market,
             side=side,
-            price=Decimal(price),
+            price=None if price is None else Decimal(price),
             quantity=Decimal(quantity),
             client_order_id=client_order_id,
             time_in_force=time_in_force,
             post_only=post_only,
             self_trade_prevention=self_trade_prevention,
             expires_at=expires_at,
-            order_type="limit" if stop_price is None else "stop_limit",
+            order_type=order_type or ("limit" if stop_price is None else "stop_limit"),
             stop_price=None if stop_price is None else Decimal(stop_price),
         )
         outbox.flush()

@@ -71,12 +71,12 @@ ORDER_CHECKS = (
     ),
     Check(
         name="order_rules",
-        says="An order did what its time in force, its post-only flag and its self-trade prevention"
-        " say.",
+        says="An order did what its type, its time in force, its post-only flag and its self-trade"
+        " prevention say.",
         looks_at="orders_order",
         sql="""
-            SELECT id, status, time_in_force, post_only, self_trade_prevention, quantity,
-              filled_quantity, prevented_quantity, t.as_taker, t.with_own_user
+            SELECT id, status, time_in_force, order_type, post_only, self_trade_prevention,
+              quantity, filled_quantity, prevented_quantity, t.as_taker, t.with_own_user
             FROM orders_order o LEFT JOIN (
               SELECT CASE taker_side WHEN 'buy' THEN buy_order_id ELSE sell_order_id END AS id,
                 count(*) AS as_taker, count(*) FILTER (WHERE buyer_id = seller_id) AS with_own_user
@@ -84,6 +84,8 @@ ORDER_CHECKS = (
             ) t USING (id)
             WHERE time_in_force NOT IN ('gtc', 'gtd') AND (post_only
                 OR status IN ('open', 'partially_filled'))
+              OR order_type NOT IN ('limit', 'stop_limit')
+                AND (order_type <> 'market' OR time_in_force <> 'ioc')
               OR time_in_force = 'fok' AND (prevented_quantity <> 0
                 OR filled_quantity NOT IN (0, quantity))
               OR post_only AND t.as_taker > 0

@@ -18,7 +18,12 @@ from exchange.api.headers import meta_keys, shows_any
 
 logger = structlog.get_logger(__name__)
 
-_FORWARDED = meta_keys(("Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-Ip"))
+FORWARDED = (
+    "Forwarded", "Via", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto",
+    "X-Forwarded-Port", "X-Forwarded-Server", "X-Real-Ip", "X-Client-Ip", "X-Cluster-Client-Ip",
+    "Client-Ip", "True-Client-Ip", "Cf-Connecting-Ip", "Fastly-Client-Ip",
+)  # fmt: skip
+_FORWARDED = meta_keys(FORWARDED)
 """What proxies add: behind one, every request seems to come from this machine."""
 
 

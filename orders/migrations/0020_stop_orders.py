@@ -49,10 +49,11 @@ FIELDS: dict[str, Any] = {
     "triggered_offset": models.BigIntegerField(null=True),
 }  # fmt: skip
 _KIND = (
-    "order_type IN ({types}) AND side IN ('buy', 'sell')"
-    " AND time_in_force IN ('gtc', 'ioc', 'fok', 'gtd') AND self_trade_prevention IN"
+    "side IN ('buy', 'sell') AND time_in_force IN ('gtc', 'ioc', 'fok', 'gtd')"
+    " AND self_trade_prevention IN"
     " ('none', 'cancel_taker', 'cancel_maker', 'cancel_both', 'decrement_and_cancel')"
     " AND (time_in_force IN ('gtc', 'gtd') OR NOT post_only)"
+    " AND (order_type IN ({types}) OR order_type = 'market' AND time_in_force = 'ioc')"
 )
 _FILL = (
     "(status IN ('pending', 'rejected') AND filled_quantity = 0 AND prevented_quantity = 0)"
@@ -70,11 +71,12 @@ CONDITIONS = {
         _KIND.format(types="'limit', 'stop_limit'"),
         Q(
             side__in=["buy", "sell"],
-            order_type__in=["limit", "stop_limit"],
+            order_type__in=["limit", "market", "stop_limit"],
             time_in_force__in=["gtc", "ioc", "fok", "gtd"],
             self_trade_prevention__in=PREVENTIONS,
         )
-        & (Q(time_in_force__in=RESTING) | Q(post_only=False)),
+        & (Q(time_in_force__in=RESTING) | Q(post_only=False))
+        & (~Q(order_type="market") | Q(time_in_force="ioc")),
     ),
     "order_status_agrees_with_fill": (
         _FILL,
@@ -242,7 +244,7 @@ def _added(name: str) -> Any:
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("orders", "0013_good_till_date")]
+    dependencies = [("orders", "0014_price_band")]
 
     operations = [
         migrations.SeparateDatabaseAndState(
@@ -253,7 +255,11 @@ class Migration(migrations.Migration):
                     "order",
                     "order_type",
                     models.CharField(
-                        choices=[("limit", "Limit"), ("stop_limit", "Stop Limit")],
+                        choices=[
+                            ("limit", "Limit"),
+                            ("market", "Market"),
+                            ("stop_limit", "Stop Limit"),
+                        ],
                         default="limit",
                         max_length=10,
                     ),

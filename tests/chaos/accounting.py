@@ -70,10 +70,11 @@ def _compare(entry: Told, row: Stored | None) -> list[Finding]:
         return [Finding("lost", name, "it was answered and is not there", entry.window)]
     wrote = (
         sent.client_order_id, sent.user_id, sent.market, sent.side, sent.price, sent.quantity,
-        sent.rules,
+        sent.rules, sent.expires_at,
     )  # fmt: skip
     there = (
         row.client_order_id, row.user_id, row.market, row.side, row.price, row.quantity, row.rules,
+        row.expires_at,
     )  # fmt: skip
     if wrote != there:
         return [Finding("lost", name, f"sent as {wrote}, there as {there}", entry.window)]

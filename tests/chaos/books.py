@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -30,6 +31,7 @@ class Stored:
     holds: int
     """How many times money was put on hold for it."""
     rules: Rules = PLAIN
+    expires_at: datetime | None = None
 
 
 class Books:
@@ -47,7 +49,7 @@ class Books:
         return [row[0] for row in rows]
 
     def unsettled(self) -> int:
-        """Return how many orders are pending or wait for their cancel."""
+        """Return how many orders are pending, or wait for their cancel or their expiry."""
         return int(self.query(_UNSETTLED)[0][0])
 
     def cache_is_distrusted(self) -> bool:
@@ -69,7 +71,7 @@ class Books:
                 holds=among("order_id"),
             )
             rows = self.query(sql, {"ids": list(ids)})
-        return [Stored(*(*row[:-3], Rules(*row[-3:]))) for row in rows]
+        return [Stored(*(*row[:-4], Rules(*row[-4:-1]), row[-1])) for row in rows]
 
     def balances(self) -> dict[int, Balances]:
         """Return every user's balances, those of nothing left out."""
@@ -112,7 +114,7 @@ class Books:
 
 _UNSETTLED = """
 SELECT count(*) FROM orders_order WHERE status = 'pending'
-  OR (cancel_requested_at IS NOT NULL AND finished_at IS NULL)
+  OR ((cancel_requested_at IS NOT NULL OR time_in_force = 'gtd') AND finished_at IS NULL)
 """
 _PENDING_AMONG = """
 SELECT id FROM orders_order WHERE status = 'pending' AND id = ANY(%(ids)s)
@@ -133,7 +135,7 @@ WITH fills AS (
 )
 SELECT o.id, coalesce(o.client_order_id, ''), o.user_id, o.market_id, o.side, o.price, o.quantity,
   o.status, o.filled_quantity, coalesce(f.quantity, 0), coalesce(h.times, 0),
-  o.time_in_force, o.post_only, o.self_trade_prevention
+  o.time_in_force, o.post_only, o.self_trade_prevention, o.expires_at
 FROM orders_order o LEFT JOIN fills f USING (id) LEFT JOIN holds h USING (id)
 WHERE {orders}
 """

@@ -196,6 +196,7 @@ class Client:
 def _written(order: Sent) -> dict[str, Any]:
     """Return the body that places an order; what the API assumes anyway is left out."""
     rules = order.rules._asdict()
+    expiry = {} if order.expires_at is None else {"expires_at": order.expires_at.isoformat()}
     return {
         "client_order_id": order.client_order_id,
         "user_id": order.user_id,
@@ -204,6 +205,7 @@ def _written(order: Sent) -> dict[str, Any]:
         "price": f"{order.price:f}",
         "quantity": f"{order.quantity:f}",
         **{name: rules[name] for name in rules if rules[name] != Rules._field_defaults[name]},
+        **expiry,
     }
 
 

@@ -6,6 +6,7 @@ Memory only. It is told from many threads; it never asks anybody.
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -32,6 +33,8 @@ class Sent:
     price: Decimal
     quantity: Decimal
     rules: Rules = PLAIN
+    expires_at: datetime | None = None
+    """Of an order that is good till a date."""
 
 
 @dataclass(slots=True)

@@ -1,6 +1,7 @@
 """The load: traders who place orders around a price and take some of them back, by seed.
 
-Which orders a thread sends is decided by its seed alone; when they meet, and whom, is not.
+Which orders a thread sends is decided by its seed alone; when they meet, and whom, and when those that
+are good till a date expire, is not.
 """
 
 import random
@@ -8,6 +9,7 @@ import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from tests.chaos.client import Answer, ClientMaker, UnexpectedAnswerError
@@ -63,6 +65,7 @@ SHAPES = (
 KINDS = (
     Rules(time_in_force="ioc"),
     Rules(time_in_force="fok"),
+    Rules(time_in_force="gtd"),
     Rules(post_only=True),
     *(
         Rules(self_trade_prevention=prevention)
@@ -72,6 +75,11 @@ KINDS = (
     Rules("fok", self_trade_prevention="none"),
 )
 """What an order that is not plain says."""
+
+
+GOOD_FOR = (3.0, 15.0)
+"""Seconds for which an order that is good till a date may rest: before the books are balanced all
+of them have to be gone."""
 
 
 def draw_rules(rng: random.Random) -> Rules:
@@ -140,7 +148,9 @@ class Trader:
         side, price, quantity = shape.draw(self._rng)
         user = self._rng.choice(self._users)
         rules = draw_rules(self._rng)
-        return Sent(self._names.new(), user, shape.symbol, side, price, quantity, rules)
+        good_for = timedelta(seconds=self._rng.uniform(*GOOD_FOR))
+        expires_at = datetime.now(UTC) + good_for if rules.time_in_force == "gtd" else None
+        return Sent(self._names.new(), user, shape.symbol, side, price, quantity, rules, expires_at)
 
     def _place_batch(self) -> None:
         batch = [self._draw() for _ in range(self._rng.randint(*BATCH))]
@@ -148,6 +158,8 @@ class Trader:
             self._note(sent, answer)
 
     def _note(self, sent: Sent, answer: Answer) -> None:
+        if _came_too_late(sent, answer):
+            return
         if answer.status not in (200, 201):
             raise UnexpectedAnswerError(f"{sent} was refused: {answer.body}")
         entry = self._journal.accepted(sent, int(answer.body["id"]))
@@ -169,6 +181,12 @@ class Trader:
             self._journal.cancel_accepted(entry)
         elif answer.code != "order_finished":
             raise UnexpectedAnswerError(f"cancel of {entry.order_id}: {answer.body}")
+
+
+def _came_too_late(sent: Sent, answer: Answer) -> bool:
+    """Whether an order was refused because it had expired before somebody took it."""
+    has_expired = sent.expires_at is not None and sent.expires_at < datetime.now(UTC)
+    return has_expired and answer.status == 422 and answer.code == "expires_at_not_in_future"
 
 
 def add_load(

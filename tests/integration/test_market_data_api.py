@@ -28,9 +28,14 @@ def test_markets_are_listed_with_their_rules(api: ApiClient) -> None:
     assert [market["symbol"] for market in listed] == sorted(MARKETS)
     assert listed[1] == {
         "symbol": "ADA-USDT", "base": "ADA", "quote": "USDT", "tick_size": "0.0001",
-        "lot_size": "0.01", "min_quantity": None, "max_quantity": None, "min_notional": None,
+        "lot_size": "0.01", "min_quantity": None, "max_quantity": None, "min_notional": None, "price_band": None,
         "maker_fee_rate": "0", "taker_fee_rate": "0", "state": "open", "state_reason": "",
     }  # fmt: skip
+
+
+def test_a_market_says_its_price_band(api: ApiClient) -> None:
+    Market.objects.filter(pk="ADA-BTC").update(price_band="0.1")
+    assert api.get("/markets").json()["results"][0]["price_band"] == "0.1"
 
 
 def test_markets_come_in_pages(api: ApiClient) -> None:

@@ -1,6 +1,7 @@
 """The chaos run's accounting sees what was planted: lost, changed, doubled, left undone."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -52,6 +53,7 @@ def test_an_answered_order_without_a_row_is_lost() -> None:
         {"client_order_id": "load0-2"},
         {"rules": Rules(time_in_force="ioc")},
         {"rules": Rules(self_trade_prevention="none")},
+        {"expires_at": datetime(2030, 1, 1, tzinfo=UTC)},
         {"status": "rejected", "filled": Decimal(0), "traded": Decimal(0)},
     ],
 )

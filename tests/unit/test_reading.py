@@ -38,7 +38,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "asset": st.one_of(st.just("ADA"), st.sampled_from(["", "A" * 11, "ADA\n", "ADA "]), _TEXT),
     "side": st.one_of(st.sampled_from(["buy", "sell"]), _TEXT),
     "order_type": st.one_of(st.sampled_from(["buy", "sell"]), _TEXT),
-    "type": st.one_of(st.just("limit"), _TEXT),
+    "type": st.one_of(st.sampled_from(["limit", "market"]), _TEXT),
     "time_in_force": st.one_of(st.sampled_from(["gtc", "ioc", "fok", "gtd"]), _TEXT),
     "post_only": st.one_of(st.booleans(), st.sampled_from([1, 0, "true", None, "yes"])),
     "self_trade_prevention": st.one_of(
@@ -101,6 +101,7 @@ _STORED = st.decimals(min_value=0, max_value=10**19, places=18)
         side=st.sampled_from(Order.Side.values), price=_STORED, quantity=_STORED,
         filled_quantity=_STORED, filled_quote=_STORED, prevented_quantity=_STORED,
         time_in_force=st.sampled_from(Order.TimeInForce.values), post_only=st.booleans(),
+        order_type=st.sampled_from(Order.Type.values),
         self_trade_prevention=st.sampled_from(Order.SelfTradePrevention.values),
         status=st.sampled_from(Order.Status.values), reason=st.text(max_size=5),
         client_order_id=st.none() | st.just("my-1"), created_at=_MOMENTS,

@@ -200,7 +200,7 @@ def test_a_market_that_cannot_be_one_is_refused(market: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("side", "hold"), ("order_type", "market"), ("time_in_force", "day"), ("created_at", 5),
+        ("side", "hold"), ("order_type", "stop"), ("time_in_force", "day"), ("created_at", 5),
         ("request_id", 5), ("post_only", 1), ("self_trade_prevention", "cancel"), ("expires_at", 5),
     ],
 )  # fmt: skip

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pytest_django import Settings
 
+from exchange.access.demo import FORWARDED
 from exchange.access.keys import NewApiKey
 from exchange.models import User
 from tests.api import ApiClient, SigningClient, refusal
@@ -50,7 +51,7 @@ def test_it_is_for_no_other_machine(world: World, address: str) -> None:
     assert refusal(client.get("/balance/1")) == (401, "not_signed_in", None)
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "Via", "X-Real-Ip"])
+@pytest.mark.parametrize("name", FORWARDED)
 def test_it_is_not_for_what_comes_through_a_proxy(world: World, name: str) -> None:
     response = ApiClient().get("/orders", headers={name: "127.0.0.1"})
     assert refusal(response) == (401, "not_signed_in", None)

@@ -25,7 +25,7 @@ def form_token(client: Client, page: str) -> str:
     return found[1]
 
 
-def send_transfer(client: Client, page: str, **values: str) -> Any:
+def send_transfer(client: Client, page: str, user_id: int = 1, /, **values: str) -> Any:
     """Open the form as a browser does, fill it in, send it."""
     token = form_token(client, page)
-    return client.post(transfer_url(page), {"form_token": token, **values})
+    return client.post(transfer_url(page, user_id), {"form_token": token, **values})

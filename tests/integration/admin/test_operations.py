@@ -63,6 +63,13 @@ def test_deposit_writes_the_ledger(operator: Client) -> None:
     assert halt.startswith("halted_markets: ('BTC-USDT'")
 
 
+def test_nobody_credits_their_own_account(operator: Client) -> None:
+    me = User.objects.get(username="operator").pk
+    answer = send_transfer(operator, "deposit", me, asset="USDT", amount="1", note="mine")
+    assert "It is your own account" in text_of(answer)
+    assert balance_of(me, "USDT") == ("0", "0")
+
+
 def test_withdrawal_takes_what_is_available(operator: Client) -> None:
     answer = send_transfer(operator, "withdraw", asset="USDT", amount="981", note="paid out")
 

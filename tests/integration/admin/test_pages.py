@@ -27,6 +27,7 @@ from balances.services import deposit
 from balances.transfers import request_transfer
 from exchange.admin_base import BoundedPaginator
 from exchange.admin_columns import admin_url
+from exchange.bridge_status import BridgeStatus
 from exchange.kafka import partition_for
 from exchange.models import FEE_ACCOUNT_ID, ApiKey, FeeTier, User
 from orders import outbox
@@ -294,3 +295,12 @@ def test_the_fee_account_is_not_changed_but_its_money_is_withdrawn(operator: Cli
     assert "withdraw" in shown
     assert operator.post(page, {"username": "fees", "is_active": "on"}).status_code == 403
     assert not User.objects.get(pk=FEE_ACCOUNT_ID).is_active
+
+
+def test_the_front_page_says_which_worker_is_away(operator: Client) -> None:
+    status = BridgeStatus("trades")
+    status.report("running", partitions=[0, 1, 2], lag={})
+    page = re.sub(r"\s+", " ", text_of(operator.get("/admin/")))
+    status.report("stopped")
+    assert "No matching worker has reported for 10 s." in page
+    assert "No running trades worker reads partition 3." in page

@@ -63,6 +63,11 @@ ORDER_DAMAGES = [
         {"order_rules": (ANY, "open", "ioc")},
     ),
     Damage(
+        "a market order could have rested",
+        (f"UPDATE orders_order SET order_type = 'market' WHERE id = {CANCELED}",),
+        {"order_rules": (ANY, "canceled", "gtc", "market")},
+    ),
+    Damage(
         "a fill-or-kill order is filled in part",
         (
             "UPDATE orders_order SET time_in_force = 'fok' WHERE id = (SELECT min(id)"

@@ -31,12 +31,16 @@ NAMES = st.one_of(
     ),
 )
 PATHS = st.one_of(
-    st.sampled_from([b"/orders", b"/api-keys", b"/markets"]),
+    st.sampled_from(
+        [b"/orders", b"/orders/batch", b"/orders/batch/cancel", b"/dead-man-switch", b"/fills",
+         b"/transfers", b"/api-keys", b"/markets"]
+    ),
     st.builds(
         lambda form, name: form.replace(b"*", name),
         st.sampled_from(
-            [b"/*", b"/orders/*", b"/balance/*", b"/api-keys/*", b"/markets/*/book",
-             b"/markets/*/trades"]
+            [b"/*", b"/orders/*", b"/orders/client:*", b"/orders/*/fills", b"/orders/*/trace",
+             b"/balance/*", b"/balance/*/ledger", b"/api-keys/*", b"/markets/*/book",
+             b"/markets/*/trades", b"/markets/*/candles", b"/markets/*/ticker", b"/markets/*/bbo"]
         ),
         NAMES,
     ),

@@ -104,12 +104,78 @@ def test_a_market_bounds_its_orders(
 
 
 @pytest.mark.parametrize(
+    ("changes", "code", "field"),
+    [
+        # The last trade was at 1.9: from 1.71 to 2.09 with a band of a tenth.
+        ({"price": "2.0901"}, "price_outside_band", "price"),
+        ({"price": "2.09", "quantity": 1000}, "insufficient_balance", None),
+        ({"price": "0.0001", "quantity": 100_000_000}, "insufficient_balance", None),
+        ({"order_type": "sell", "price": "1.7099"}, "price_outside_band", "price"),
+        ({"order_type": "sell", "price": "1.71", "quantity": 1000}, "insufficient_balance", None),
+        ({"order_type": "sell", "price": 99, "quantity": 1000}, "insufficient_balance", None),
+        ({"price": "2.0901", "time_in_force": "ioc"}, "price_outside_band", "price"),
+        ({"type": "market"}, "market_order_has_price", "price"),
+        ({"type": "market", "price": None, "quantity": 1000}, "insufficient_balance", None),
+        ({"type": "market", "price": None, "quantity": "0.001"}, "quantity_not_on_lot", "quantity"),
+        ({"type": "market", "price": None, "quantity": 0}, "quantity_not_positive", "quantity"),
+        ({"type": "market", "price": None, "quantity": 10**20 - 1}, "order_too_large", "quantity"),
+        *(
+            (
+                {"type": "market", "price": None, "time_in_force": time_in_force},
+                "market_order_needs_ioc",
+                "time_in_force",
+            )
+            for time_in_force in ("gtc", "fok", "gtd")
+        ),
+        ({"type": "market", "price": None, "post_only": True}, "post_only_needs_gtc", "post_only"),
+        (
+            {"type": "market", "price": None, "expires_at": "2090-01-31T12:00:00Z"},
+            "expires_at_needs_gtd",
+            "expires_at",
+        ),
+        (
+            {"type": "market", "price": None, "asset": "SOL"},
+            "no_reference_price",
+            "type",
+        ),
+    ],
+)
+def test_a_market_with_a_price_band_refuses(
+    lasting_world: World,
+    refusing: ApiClient,
+    changes: dict[str, Any],
+    code: str,
+    field: str | None,
+) -> None:
+    Market.objects.update(price_band="0.1")
+    try:
+        assert refusal(refusing.order(**changes)) == (422, code, field)
+        batch = {"orders": [{**SHORT, **changes}]}
+        batch["orders"] = [
+            {name: value for name, value in one.items() if value is not None}
+            for one in batch["orders"]
+        ]
+        answer = refusing.post("/orders/batch", batch, content_type="application/json").json()
+        error = answer["results"][0]["error"]
+        assert (error["code"], error["field"]) == (code, field)
+    finally:
+        Market.objects.update(price_band=None)
+
+
+def test_a_market_without_a_price_band_takes_no_market_order(refusing: ApiClient) -> None:
+    response = refusing.order(type="market", price=None)
+    assert refusal(response) == (422, "no_price_band", "type")
+
+
+@pytest.mark.parametrize(
     ("rules", "name"),
     [
         ({"min_quantity": 0}, "market_min_quantity_positive"),
         ({"max_quantity": 0}, "market_max_quantity_not_below_min"),
         ({"min_quantity": 2, "max_quantity": 1}, "market_max_quantity_not_below_min"),
         ({"min_notional": 0}, "market_min_notional_positive"),
+        ({"price_band": 0}, "market_price_band_is_share"),
+        ({"price_band": 1}, "market_price_band_is_share"),
     ],
 )
 def test_bounds_that_make_no_sense_are_refused_by_the_database(
@@ -229,7 +295,7 @@ def test_a_missing_or_null_field_is_required(refusing: ApiClient, field: str) ->
         ("order_type", '"\\ud800"', "invalid_choice"),
         ("order_type", '"\\u0000"', "invalid_choice"),
         ("order_type", f'"{"x" * 60_000}"', "invalid_choice"),
-        ("type", '"market"', "invalid_choice"),
+        ("type", '"Market"', "invalid_choice"),
         ("time_in_force", '"day"', "invalid_choice"),
         ("time_in_force", '"IOC"', "invalid_choice"),
         ("time_in_force", "null", "required"),
