@@ -63,13 +63,13 @@ def prevent_a_self_trade(world: World) -> None:
 def place_stops(world: World) -> None:
     """Stop orders of user 1: one has come to the book, one is elected, two wait."""
     for user_id in (1, 2):
-        services.deposit(user_id=user_id, asset="SOL", amount=Decimal(10))
+        services.deposit(user_id=user_id, asset="ETH", amount=Decimal(10))
     for number, stop_price in enumerate(("11", "13", "14", "15")):
-        world.place(1, "buy", 1, 9 - number, market="SOL-USDT", stop_price=stop_price)
+        world.place(1, "buy", 1, 9 - number, market="ETH-USDT", stop_price=stop_price)
     for price in ("11", "13"):
         world.pump()
-        world.place(2, "sell", 1, price, market="SOL-USDT")
-        world.place(1, "buy", 1, price, market="SOL-USDT")
+        world.place(2, "sell", 1, price, market="ETH-USDT")
+        world.place(1, "buy", 1, price, market="ETH-USDT")
     world.pump()
 
 

@@ -8,12 +8,12 @@ STOP_DAMAGES = [
     Damage(
         "an order waits though its price has come",
         (f"UPDATE orders_order SET {NO_ELECTION} WHERE id = {ELECTED}",),
-        {"stop_waits": (ANY, "SOL-USDT", "buy", 13, 13)},
+        {"stop_waits": (ANY, "ETH-USDT", "buy", 13, 13)},
     ),
     Damage(
         "an order waits for a price that has come long ago",
         (f"UPDATE orders_order SET stop_price = 1 WHERE id = {WAITING}",),
-        {"stop_waits": (ANY, "SOL-USDT", "buy", 1, 13)},
+        {"stop_waits": (ANY, "ETH-USDT", "buy", 1, 13)},
     ),
     Damage(
         "a stop order that waits for nothing",
