@@ -22,7 +22,14 @@ from balances.halts import halt_market
 from balances.ledger import ZERO, Movement, apply_movements
 from balances.locks import CheckpointRow, lock_checkpoints
 from balances.models import MarketHalt
-from balances.settlement import SELF_TRADE, DecrementRow, OrderChange, TradeRow, plan
+from balances.settlement import (
+    SELF_TRADE,
+    DecrementRow,
+    ElectionRow,
+    OrderChange,
+    TradeRow,
+    plan,
+)
 from exchange.arrays import columns
 from exchange.models import FEE_ACCOUNT_ID
 from exchange.records import Execution, MarketChanged, Skipped, TradeEvent
@@ -200,6 +207,8 @@ def _apply(
         _insert_trades(planned.trades)
     if planned.decrements:
         _insert_decrements(planned.decrements)
+    if planned.elections:
+        _note_elections(planned.elections)
     # Last of all: every settlement with fees in these assets waits until this one has committed.
     return changed + _credit_fees(fees) if fees else changed
 
@@ -224,6 +233,7 @@ def _update_orders(
             change.is_new, change.epoch, change.offset, change.filled_quantity,
             change.filled_quote, change.finished_as, change.reason, change.canceled_quantity,
             matched.get(change.order_id) if change.is_new else None, change.prevented_quantity,
+            change.is_triggered, change.waits,
         )
         for change in changes
     )  # fmt: skip
@@ -252,13 +262,20 @@ UPDATE orders_order o SET
   filled_quantity = o.filled_quantity + d.filled_quantity,
   filled_quote = o.filled_quote + d.filled_quote,
   prevented_quantity = o.prevented_quantity + d.prevented_quantity,
-  epoch = coalesce(d.epoch, o.epoch),
-  "offset" = coalesce(d."offset", o."offset"),
+  epoch = CASE WHEN d.is_new THEN d.epoch ELSE o.epoch END,
+  "offset" = CASE WHEN d.is_new THEN d."offset" ELSE o."offset" END,
+  triggered_at = CASE WHEN d.is_triggered THEN now() ELSE o.triggered_at END,
+  triggered_epoch = CASE WHEN d.is_triggered THEN d.epoch ELSE o.triggered_epoch END,
+  triggered_offset = CASE WHEN d.is_triggered THEN d."offset" ELSE o.triggered_offset END,
+  queue_epoch = CASE WHEN d.is_triggered THEN d.epoch ELSE o.queue_epoch END,
+  queue_offset = CASE WHEN d.is_triggered THEN d."offset" ELSE o.queue_offset END,
+  queue_rank = CASE WHEN d.is_triggered THEN 0 ELSE o.queue_rank END,
   matched_at = CASE WHEN d.is_new
     THEN timestamptz 'epoch' + d.matched_ms * interval '1 millisecond' ELSE o.matched_at END,
   settled_at = CASE WHEN d.is_new THEN now() ELSE o.settled_at END,
   status = CASE
     WHEN d.finished_as <> '' THEN d.finished_as
+    WHEN d.waits THEN 'untriggered'
     WHEN o.filled_quantity + d.filled_quantity = o.quantity THEN 'filled'
     WHEN {_IS_WHOLE} THEN 'canceled'
     WHEN o.filled_quantity + d.filled_quantity > 0 THEN 'partially_filled'
@@ -272,13 +289,18 @@ UPDATE orders_order o SET
 FROM unnest(
   %s::bigint[], %s::varchar[], %s::bigint[], %s::varchar[], %s::int[],
   %s::bool[], %s::int[], %s::bigint[], %s::numeric[], %s::numeric[],
-  %s::varchar[], %s::varchar[], %s::numeric[], %s::bigint[], %s::numeric[]
+  %s::varchar[], %s::varchar[], %s::numeric[], %s::bigint[], %s::numeric[],
+  %s::bool[], %s::bool[]
 ) AS d(id, market_id, user_id, side, event_epoch,
        is_new, epoch, "offset", filled_quantity, filled_quote,
-       finished_as, reason, canceled_quantity, matched_ms, prevented_quantity)
+       finished_as, reason, canceled_quantity, matched_ms, prevented_quantity,
+       is_triggered, waits)
 WHERE o.id = d.id AND o.market_id = d.market_id AND o.user_id = d.user_id AND o.side = d.side
   AND CASE WHEN d.is_new THEN o.status = 'pending'
-      ELSE o.status IN ('open', 'partially_filled') END
+      WHEN d.is_triggered THEN o.status = 'untriggered' AND o.elected_at IS NOT NULL
+      ELSE o.status IN ('open', 'partially_filled')
+        OR o.status = 'untriggered' AND d.finished_as = 'canceled' AND d.filled_quantity = 0
+          AND d.prevented_quantity = 0 END
   AND (d.finished_as = ''
        OR o.quantity - o.filled_quantity - d.filled_quantity - o.prevented_quantity
           - d.prevented_quantity = d.canceled_quantity)
@@ -300,6 +322,28 @@ def _insert_decrements(decrements: Sequence[DecrementRow]) -> None:
             " SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::numeric[])",
             columns(decrements),
         )
+
+
+def _note_elections(elections: Sequence[ElectionRow]) -> None:
+    """Note that stop orders are to be triggered; each must wait, or have been canceled just now."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NOTE_ELECTIONS, columns(elections))
+        if cursor.rowcount != len(elections):
+            raise ViolationError(
+                f"{len(elections) - cursor.rowcount} of the orders"
+                f" {[row.order_id for row in elections][:20]} cannot have been elected"
+            )
+
+
+_NOTE_ELECTIONS = """
+UPDATE orders_order o SET elected_at = now(), elected_epoch = d.epoch,
+  elected_offset = d."offset", elected_rank = d.rank
+FROM unnest(%s::bigint[], %s::varchar[], %s::int[], %s::bigint[], %s::int[])
+  AS d(id, market_id, epoch, "offset", rank)
+WHERE o.id = d.id AND o.market_id = d.market_id AND o.stop_price IS NOT NULL
+  AND o.elected_at IS NULL
+  AND (o.status = 'untriggered' OR o.status = 'canceled' AND o.finished_at = now())
+"""
 
 
 def _insert_trades(trades: Sequence[TradeRow]) -> None:

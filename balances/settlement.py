@@ -49,7 +49,9 @@ class OrderChange:
     """What a batch does to one order; its market, user and side must agree with the stored order.
 
     `event_epoch`: that of the batch's events. `is_new`: its first result is in this
-    batch, at `epoch` and `offset` (else both None).
+    batch, at `epoch` and `offset`; `is_triggered`: that of its trigger is (else both are None).
+    They are never in one batch: a trigger is published when the election has been settled.
+    `waits`: it waits for its price after this batch, or for its trigger, if it is not canceled.
     `finished_as`: "canceled" or "rejected", or "filled" of an order that has spent its amount; ""
     where the fills decide.
     `canceled_quantity`: must equal what the batch leaves unfilled, if it says how it was finished.
@@ -62,6 +64,8 @@ class OrderChange:
     side: str
     event_epoch: int
     is_new: bool = False
+    is_triggered: bool = False
+    waits: bool = False
     epoch: int | None = None
     offset: int | None = None
     filled_quantity: Decimal = ZERO
@@ -72,6 +76,16 @@ class OrderChange:
     prevented_quantity: Decimal = ZERO
 
 
+class ElectionRow(NamedTuple):
+    """A stop order whose price has come, by the event at `epoch` and `offset`, in its turn."""
+
+    order_id: int
+    market: str
+    epoch: int
+    offset: int
+    rank: int
+
+
 @dataclass(slots=True)
 class SettlementPlan:
     """Everything a batch changes."""
@@ -79,6 +93,7 @@ class SettlementPlan:
     movements: list[Movement] = field(default_factory=list)
     trades: list[TradeRow] = field(default_factory=list)
     decrements: list[DecrementRow] = field(default_factory=list)
+    elections: list[ElectionRow] = field(default_factory=list)
     orders: dict[int, OrderChange] = field(default_factory=dict)
 
 
@@ -95,6 +110,14 @@ def _plan_one(result: SettlementPlan, execution: Execution) -> None:
     if execution.event == "new":
         change.is_new = True
         change.epoch, change.offset = execution.epoch, execution.offset
+        change.waits = execution.status == "untriggered"
+    elif execution.event == "trigger":
+        change.is_triggered = True
+        change.epoch, change.offset = execution.epoch, execution.offset
+    for rank, order_id in enumerate(execution.elected, 1):
+        result.elections.append(
+            ElectionRow(order_id, execution.market, execution.epoch, execution.offset, rank)
+        )
     limit = Decimal(execution.price)
     amount = Decimal(execution.quote_amount)
     for trade in execution.trades:

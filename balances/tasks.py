@@ -19,6 +19,7 @@ from exchange.kafka import (
 )
 from exchange.metrics import count_settled
 from exchange.records import Execution, RecordError, decode_trade_event
+from orders.triggers import publish_triggers
 
 logger = structlog.get_logger(__name__)
 
@@ -43,6 +44,7 @@ def settle_trades(records: Sequence[LogRecord]) -> int:
         except SequenceError as error:
             _face_gap(error)
             raise
+        publish_triggers(settled.executions)
         _log(settled)
         count_settled(
             (execution.status for execution in settled.executions),

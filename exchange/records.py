@@ -21,8 +21,10 @@ RequestId: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 """It is repeated in the result: without a bound that could be too large for a record."""
 Moment: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 """ISO 8601, UTC."""
-DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,20}(\.[0-9]{1,18})?\Z")]
-OrderTypeName: TypeAlias = Literal["limit", "market"]
+_DECIMAL = r"[0-9]{1,20}(\.[0-9]{1,18})?"
+DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"^{_DECIMAL}\Z")]
+DecimalOrNothing: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"^({_DECIMAL})?\Z")]
+OrderTypeName: TypeAlias = Literal["limit", "market", "stop_limit"]
 TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd"]
 PreventionName: TypeAlias = Literal[
     "none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel"
@@ -41,7 +43,8 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     """An accepted order, its money already on hold. `price`: quote per base; `quantity`: base.
 
     The fee rates are those that apply to this order: shares of what it receives. `expires_at`: of a
-    good-till-date order. Nobody who reads the log acts on it: a cancel does.
+    good-till-date order. Nobody who reads the log acts on it: a cancel does. `stop_price`
+    (quote per base): of a stop order; it waits for a trade at this price and then for its trigger.
 
     `price` of a market order is the worst at which it may trade; it is good for now or never (ioc).
     `quote_amount`: what it may spend (quote, on hold), if it was placed by that; then `quantity` is
@@ -68,6 +71,20 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     taker_fee_rate: DecimalString = "0"
     expires_at: Moment = ""
     quote_amount: DecimalString = "0"
+    stop_price: DecimalOrNothing = ""
+
+
+class TriggerOrder(
+    msgspec.Struct, tag="trigger", frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """An elected stop order is to come to the book, as the limit order that it is."""
+
+    v: Literal[1] = 1
+    order_id: Identifier
+    user_id: Identifier
+    market: MarketSymbol
+    created_at: Moment
+    request_id: RequestId = ""
 
 
 class CancelOrder(
@@ -103,7 +120,7 @@ class ChangeMarket(
     request_id: RequestId = ""
 
 
-OrderEvent: TypeAlias = NewOrder | CancelOrder | ChangeMarket
+OrderEvent: TypeAlias = NewOrder | TriggerOrder | CancelOrder | ChangeMarket
 
 
 class Trade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -136,7 +153,8 @@ class Execution(
 ):
     """All that one order event did: one record per event, so that no batch cuts an order in half.
 
-    `event` is the type of the order event: "new" results move an order out of `pending`.
+    `event` is the type of the order event: "new" results move an order out of `pending`, "trigger"
+    results out of `untriggered`.
     `offset` is the event's own on `order-events`, `previous_offset` that of the event before it
     on the same partition (`NO_OFFSET` for the first of a log), `epoch` the life of the log in
     which both count. `status` is the order's after the event; `canceled_quantity` is the base
@@ -145,11 +163,12 @@ class Execution(
     user's own resting orders that it met; `prevented_quantity` (base, to be released) is by how
     much it was reduced together with those that were decremented. `quote_amount` is what the order
     had on hold, if it was placed by that: then what its trades did not cost is to be released, and
-    `canceled_quantity` is also what it did not buy when it is filled.
+    `canceled_quantity` is also what it did not buy when it is filled. `elected` are the stop orders
+    whose price has come by this event, in the order in which they are to be triggered.
     """
 
     v: Literal[1] = 1
-    event: Literal["new", "cancel"]
+    event: Literal["new", "trigger", "cancel"]
     market: MarketSymbol
     epoch: Identifier
     offset: Offset
@@ -158,13 +177,14 @@ class Execution(
     user_id: Identifier
     side: SideName
     price: DecimalString
-    status: Literal["open", "partially_filled", "filled", "canceled", "rejected"]
+    status: Literal["untriggered", "open", "partially_filled", "filled", "canceled", "rejected"]
     reason: str = ""
     canceled_quantity: DecimalString = "0"
     trades: tuple[Trade, ...] = ()
     self_trades: tuple[SelfTrade, ...] = ()
     prevented_quantity: DecimalString = "0"
     quote_amount: DecimalString = "0"
+    elected: tuple[Identifier, ...] = ()
     request_id: RequestId = ""
 
 

@@ -8,7 +8,7 @@ results. It must never publish or write anything.
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 from exchange.kafka import LogRecord, partition_for
 from exchange.money import format_amount, to_units
@@ -19,18 +19,18 @@ from exchange.records import (
     MarketChanged,
     NewOrder,
     OrderEvent,
-    PreventionName,
     RecordError,
     SelfTrade,
     SideName,
     Skipped,
     Trade,
     TradeEvent,
+    TriggerOrder,
     claimed_order_id,
     decode_order_event,
 )
 from matching import engine as pure
-from matching.recovery import Recovered, Scale, open_market
+from matching.recovery import Recovered, Rules, Scale, open_market, rules_in_engine
 from orders.models import Market
 from orders.selectors import OrderFacts, was_ordered
 
@@ -47,7 +47,7 @@ class DecodedRecord(NamedTuple):
     """A record and what it says: an event, or the problem with it.
 
     `order_id`: the new order that it is about, also if only that much can be read; None for
-    cancels, whose order is not looked at.
+    cancels and triggers, whose order is not looked at.
     """
 
     record: LogRecord
@@ -106,7 +106,8 @@ class PartitionMatcher:
         except DeadLetterError as error:
             return Outcome(self._refuse(item, known, previous, str(error)), str(error))
         if execution is None or event is None:
-            return Outcome(self._skipped(previous, "a duplicate, or nothing to cancel", event))
+            reason = "a duplicate, or nothing to cancel or to trigger"
+            return Outcome(self._skipped(previous, reason, event))
         return Outcome(self._executed(execution, event))
 
     def _change_market(self, offset: int, event: ChangeMarket) -> Outcome:
@@ -150,6 +151,9 @@ class PartitionMatcher:
         if isinstance(event, CancelOrder):
             self._scale(event.market)
             return pure.CancelOrder(event.order_id, event.market, event.reason)
+        if isinstance(event, TriggerOrder):
+            self._scale(event.market)
+            return pure.TriggerOrder(event.order_id, event.market)
         assert isinstance(event, NewOrder), "a change of a market is no command"
         if known is None:
             raise DeadLetterError(f"there is no order {event.order_id}")
@@ -160,11 +164,14 @@ class PartitionMatcher:
             price = to_units(known.price, scale.tick)
             quantity = to_units(known.quantity, scale.lot)
             budget = to_units(known.quote_amount or _NOTHING, scale.tick * scale.lot)
+            stop_price = to_units(known.stop_price or Decimal(0), scale.tick)
         except ValueError as error:
             raise DeadLetterError(str(error)) from error
         side = pure.BUY if event.side == "buy" else pure.SELL
         plain = pure.PlaceOrder(event.order_id, event.user_id, event.market, side, price, quantity)
-        rules = _rules(known)
+        rules = rules_in_engine(known.time_in_force, known.post_only, known.self_trade_prevention)
+        if stop_price:
+            return pure.PlaceStop(*plain, stop_price, *rules)
         return plain if rules == _NO_RULES else pure.PlaceWithRules(*plain, *rules, budget)
 
     def _scale(self, symbol: str) -> Scale:
@@ -179,7 +186,7 @@ class PartitionMatcher:
                 raise DeadLetterError(f"there is no market {symbol}")
             if partition_for(market.base_id) != self.partition:
                 raise DeadLetterError(f"{symbol} does not belong on partition {self.partition}")
-            open_market(self.engine, self._scales, market, last_trade_id=0)
+            open_market(self.engine, self._scales, market)
         return self._scales[symbol]
 
     def _refuse(
@@ -226,7 +233,7 @@ class PartitionMatcher:
         scale = self._scales[execution.market]
         buys = execution.side == pure.BUY
         return Execution(
-            event="new" if isinstance(event, NewOrder) else "cancel",
+            event=_kind(event),
             market=execution.market,
             epoch=self.epoch,
             offset=execution.offset,
@@ -242,8 +249,15 @@ class PartitionMatcher:
             self_trades=tuple(_self_trades(execution, scale)),
             prevented_quantity=format_amount(execution.prevented_quantity * scale.lot),
             quote_amount=event.quote_amount if isinstance(event, NewOrder) else "0",
+            elected=execution.elected,
             request_id=event.request_id,
         )
+
+
+def _kind(event: OrderEvent) -> Literal["new", "trigger", "cancel"]:
+    if isinstance(event, NewOrder):
+        return "new"
+    return "trigger" if isinstance(event, TriggerOrder) else "cancel"
 
 
 def _self_trades(execution: pure.Execution, scale: Scale) -> Iterable[SelfTrade]:
@@ -278,36 +292,26 @@ def _disagreement(event: NewOrder, known: OrderFacts) -> str | None:
         Decimal(event.maker_fee_rate), Decimal(event.taker_fee_rate), event.time_in_force,
         event.post_only, event.self_trade_prevention, event.expires_at, event.order_type,
         Decimal(event.quote_amount),
+        Decimal(event.stop_price) if event.stop_price else None,
     )  # fmt: skip
     stored = (
         known.user_id, known.market, known.side, known.price, known.quantity,
         known.maker_fee_rate, known.taker_fee_rate, known.time_in_force,
         known.post_only, known.self_trade_prevention,
         "" if known.expires_at is None else known.expires_at.isoformat(), known.order_type,
-        known.quote_amount or _NOTHING,
+        known.quote_amount or _NOTHING, known.stop_price,
     )  # fmt: skip
     if said == stored:
         return None
     return next(name for name, a, b in zip(_NAMES, said, stored, strict=True) if a != b)
 
 
-_Rules: TypeAlias = tuple[pure.TimeInForce, bool, PreventionName]
-
 _NAMES = (
     "user", "market", "side", "price", "quantity", "maker fee rate", "taker fee rate",
     "time in force", "post-only flag", "self-trade prevention", "time at which it expires",
-    "type", "amount to spend",
+    "type", "amount to spend", "stop price",
 )  # fmt: skip
-_NO_RULES: _Rules = ("gtc", False, "none")
-
-
-def _rules(order: OrderFacts) -> _Rules:
-    """Return what an order says beyond its price, as `pure.PlaceWithRules` takes it.
-
-    An order that is good till a date rests until it is canceled: the engine has no clock.
-    """
-    said = order.time_in_force
-    return "gtc" if said == "gtd" else said, order.post_only, order.self_trade_prevention
+_NO_RULES: Rules = ("gtc", False, "none")
 
 
 def _partition_of(market: str) -> int:

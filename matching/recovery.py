@@ -9,23 +9,34 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import cast
+from itertools import chain
+from typing import NamedTuple, TypeAlias, cast
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.db.models.functions import Coalesce
 
 from balances.models import Checkpoint, Trade
 from exchange.kafka import partition_for
 from exchange.money import to_units
 from exchange.postgres import lift_time_limits
-from matching.engine import BUY, SELL, Engine, MarketState
+from exchange.records import PreventionName, TimeInForceName
+from matching.engine import BUY, SELL, Engine, MarketState, PlaceStop, TimeInForce
 from orders.models import LIVE_STATUSES, Market, Order
 
 FETCH = 5_000
 
+Rules: TypeAlias = tuple[TimeInForce, bool, PreventionName]
+
 StateChange = tuple[int, MarketState]
 """The number of a market's last change of state (0: there was none), and the state."""
+
+
+class LastTrade(NamedTuple):
+    """The number of a market's last trade, and its price (quote per base)."""
+
+    trade_id: int
+    price: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,35 +65,37 @@ def recover(partition: int, alive: Callable[[], None] = lambda: None) -> Recover
         checkpoint = Checkpoint.objects.get(pk=partition)
         engine = Engine(checkpoint.offset)
         scales: dict[str, Scale] = {}
+        broken: dict[str, str] = {}
         for market in markets_on(partition):
-            open_market(
-                engine, scales, market, last_trade_id=last_trade_id(market),
-                state=settled_state(market),
-            )  # fmt: skip
-        broken = _restore_books(engine, scales, alive)
+            problem = open_market(
+                engine, scales, market, last_trade=last_trade(market), state=settled_state(market)
+            )
+            if problem:
+                broken[market.symbol] = problem
+        _restore_books(engine, scales, alive, broken)
     return Recovered(partition, engine, scales, checkpoint.epoch_id, broken)
 
 
 def _restore_books(
-    engine: Engine, scales: dict[str, Scale], alive: Callable[[], None]
-) -> dict[str, str]:
-    """Put the live orders into their books; return the markets where that cannot be, and why.
+    engine: Engine, scales: dict[str, Scale], alive: Callable[[], None], broken: dict[str, str]
+) -> None:
+    """Put all orders back where they were; add to `broken` the markets where that cannot be.
 
     One order that somebody has changed by hand must not stop the other markets.
     """
-    broken: dict[str, str] = {}
-    for count, row in enumerate(live_orders(list(scales))):
+    markets = [market for market in scales if market not in broken]
+    rows: Iterator[LiveOrder | WaitingStop] = chain(live_orders(markets), waiting_stops(markets))
+    for count, row in enumerate(rows):
         if count % FETCH == 0:
             alive()
-        order_id, _, market, *_ = row
+        order_id, market = row[0], row[2]
         if market in broken:
             continue
         try:
-            restore_order(engine, scales, row)
+            restore(engine, scales, row)
         except ValueError as error:  # DuplicateOrder and CrossedBook among them
             broken[market] = f"order {order_id} cannot rest: {type(error).__name__}: {error}"
             engine.empty_book(market)
-    return broken
 
 
 def open_market(
@@ -90,13 +103,25 @@ def open_market(
     scales: dict[str, Scale],
     market: Market,
     *,
-    last_trade_id: int,
+    last_trade: LastTrade | None = None,
     state: StateChange = (0, "open"),
-) -> None:
-    """Give `engine` the empty book of `market`; its next trade is `last_trade_id + 1`."""
+) -> str:
+    """Give `engine` the empty book of `market`, whose last trade was `last_trade`; None: none was.
+
+    Returns what is wrong with that trade, "" if nothing is; the engine then knows no last price.
+    """
     change_id, name = state
-    engine.add_market(market.symbol, last_trade_id, state=name, change_id=change_id)
+    number, price = last_trade or LastTrade(0, Decimal(0))
+    last_price, problem = 0, ""
+    try:
+        last_price = to_units(price, market.tick_size)
+    except ValueError as error:
+        problem = f"its last trade, {number}: {error}"
+    engine.add_market(
+        market.symbol, number, last_price=last_price, state=name, change_id=change_id
+    )  # fmt: skip
     scales[market.symbol] = Scale(market.tick_size, market.lot_size)
+    return problem
 
 
 def settled_state(market: Market) -> StateChange:
@@ -109,10 +134,11 @@ def markets_on(partition: int) -> list[Market]:
     return [market for market in Market.objects.all() if partition_for(market.base_id) == partition]
 
 
-def last_trade_id(market: Market) -> int:
-    """Return the number of the market's last settled trade, 0 before any."""
-    numbers = Trade.objects.filter(market=market).order_by("-trade_id")
-    return numbers.values_list("trade_id", flat=True).first() or 0
+def last_trade(market: Market) -> LastTrade | None:
+    """Return the market's last settled trade, None before any."""
+    trades = Trade.objects.filter(market=market).order_by("-trade_id")
+    found = trades.values_list("trade_id", "price").first()
+    return None if found is None else LastTrade._make(found)
 
 
 LiveOrder = tuple[int, int, str, str, Decimal, Decimal, Decimal]
@@ -135,6 +161,77 @@ def live_orders(markets: list[str]) -> Iterator[LiveOrder]:
         .values_list("id", "user_id", "market_id", "side", "price", "quantity", "gone")
         .iterator(chunk_size=FETCH)
     )
+
+
+def price_of_trade(market: Market, trade_id: int) -> Decimal | None:
+    """Return the price of a settled trade, None if there is none of this number."""
+    found = Trade.objects.filter(market=market, trade_id=trade_id)
+    return found.values_list("price", flat=True).first()
+
+
+class WaitingStop(NamedTuple):
+    """A stop order that has not been triggered; `elected`: its price has come."""
+
+    order_id: int
+    user_id: int
+    market: str
+    side: str
+    price: Decimal
+    quantity: Decimal
+    stop_price: Decimal
+    time_in_force: TimeInForceName
+    post_only: bool
+    self_trade_prevention: PreventionName
+    elected: bool
+
+
+def waiting_stops(markets: list[str]) -> Iterator[WaitingStop]:
+    """Yield the untriggered orders, the oldest first: at one stop price that is their turn."""
+    rows = (
+        Order.objects.filter(market_id__in=markets, status=Order.Status.UNTRIGGERED)
+        .order_by("epoch", "offset")
+        .annotate(elected=Q(elected_at__isnull=False))
+        .values_list(
+            "id", "user_id", "market_id", "side", "price", "quantity", "stop_price",
+            "time_in_force", "post_only", "self_trade_prevention", "elected",
+        )
+        .iterator(chunk_size=FETCH)
+    )  # fmt: skip
+    return map(WaitingStop._make, rows)
+
+
+def restore(engine: Engine, scales: dict[str, Scale], row: LiveOrder | WaitingStop) -> None:
+    """Put an order back where it was: into its book, or among the stop orders."""
+    if isinstance(row, WaitingStop):
+        restore_stop(engine, scales, row)
+    else:
+        restore_order(engine, scales, row)
+
+
+def restore_stop(engine: Engine, scales: dict[str, Scale], row: WaitingStop) -> None:
+    """Put an untriggered order back, behind those restored before it."""
+    scale = scales[row.market]
+    order = PlaceStop(
+        row.order_id,
+        row.user_id,
+        row.market,
+        BUY if row.side == Order.Side.BUY else SELL,
+        to_units(row.price, scale.tick),
+        to_units(row.quantity, scale.lot),
+        to_units(row.stop_price, scale.tick),
+        *rules_in_engine(row.time_in_force, row.post_only, row.self_trade_prevention),
+    )
+    engine.restore_stop(order, elected=row.elected)
+
+
+def rules_in_engine(
+    time_in_force: TimeInForceName, post_only: bool, prevention: PreventionName
+) -> Rules:
+    """Return what an order says beyond its price, as `PlaceWithRules` takes it.
+
+    An order that is good till a date rests until it is canceled: the engine has no clock.
+    """
+    return "gtc" if time_in_force == "gtd" else time_in_force, post_only, prevention
 
 
 def restore_order(engine: Engine, scales: dict[str, Scale], row: LiveOrder) -> None:

@@ -46,6 +46,7 @@ STATUS = label_column(
     "status",
     {
         "pending": "warning",
+        "untriggered": "warning",
         "open": "info",
         "partially_filled": "primary",
         "filled": "success",
@@ -213,6 +214,7 @@ class OrderAdmin(ReadOnlyAdmin):
         SIDE,
         "order_type",
         amount_column("price"),
+        amount_column("stop_price", title="stop"),
         amount_column("quantity"),
         amount_column("filled_quantity", title="filled"),
         STATUS,

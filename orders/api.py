@@ -40,6 +40,15 @@ EXAMPLE_ORDER = {
     "price": "1.9",
 }
 """The full form, as the documentation and the browsable API show it."""
+EXAMPLE_STOP = {
+    "user_id": 1,
+    "market": "ADA-USDT",
+    "side": "sell",
+    "type": "stop_limit",
+    "quantity": "10",
+    "stop_price": "1.8",
+    "price": "1.75",
+}
 
 
 class OrderInput(serializers.Serializer[Any]):
@@ -48,7 +57,8 @@ class OrderInput(serializers.Serializer[Any]):
     Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
     Full: `market`, `side`, `type`, `quantity`, `price`. Optional in both: `time_in_force`,
     `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`. With the `type` market
-    there is no `price`, and to buy, there may be a `quote_amount` instead of the `quantity`.
+    there is no `price`, and to buy, there may be a `quote_amount` instead of the `quantity`; with
+    stop_limit there is a `stop_price` besides.
     """
 
     user_id = WholeNumberField(
@@ -81,7 +91,9 @@ class OrderInput(serializers.Serializer[Any]):
         required=False,
         default="limit",
         help_text="market: trades at once, at prices up to the edge of the market's `price_band`; "
-        "what is left is canceled. Such a market has a `price_band`, and has had a trade.",
+        "what is left is canceled. Such a market has a `price_band`, and has had a trade. "
+        "stop_limit: waits, untriggered, until a trade reaches `stop_price`, and is then placed as "
+        "a limit order; its money is on hold from the beginning.",
     )
     time_in_force = NameField(
         Order.TimeInForce.choices,
@@ -121,7 +133,14 @@ class OrderInput(serializers.Serializer[Any]):
     )
     price = AmountInputField(
         required=False,
-        help_text="Quote per base; a multiple of the market's tick size. Of a limit order.",
+        help_text="Quote per base; a multiple of the market's tick size. Of a limit order, also of "
+        "one that waits for a stop price.",
+    )
+    stop_price = AmountInputField(
+        required=False,
+        help_text="Quote per base; a multiple of the market's tick size. With stop_limit, and only "
+        "with it: a buy waits for a trade at this price or higher, a sell for one at this price or "
+        "lower. If the last trade has reached it already, the order is placed at once.",
     )
     client_order_id = PlainTextField(
         rf"^{OWN_ID}\Z",
@@ -156,6 +175,7 @@ class OrderInput(serializers.Serializer[Any]):
             "quantity": attrs.get("quantity"),
             "quote_amount": attrs.get("quote_amount"),
             "price": attrs.get("price"),
+            "stop_price": attrs.get("stop_price"),
             "time_in_force": attrs["time_in_force"],
             "post_only": attrs["post_only"],
             "self_trade_prevention": attrs["self_trade_prevention"],
@@ -215,6 +235,9 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         help_text="Quote per base. Of a market order, up to which it may trade: the edge of the "
         "band when it came."
     )
+    stop_price = AmountField(
+        allow_null=True, help_text="Quote per base; the trade price that a stop order waits for."
+    )
     quantity = AmountField(
         help_text="Base. With a `quote_amount`, what that buys at most within the band."
     )
@@ -241,10 +264,10 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         model = Order
         fields = [
             "id", "client_order_id", "user_id", "market", "side", "type", "time_in_force",
-            "post_only", "self_trade_prevention", "expires_at", "price", "quantity", "quote_amount",
-            "filled_quantity", "prevented_quantity", "remaining_quantity", "filled_quote",
-            "maker_fee_rate", "taker_fee_rate", "status", "reason", "cancel_requested",
-            "created_at", "finished_at",
+            "post_only", "self_trade_prevention", "expires_at", "price", "stop_price", "quantity",
+            "quote_amount", "filled_quantity", "prevented_quantity", "remaining_quantity",
+            "filled_quote", "maker_fee_rate", "taker_fee_rate", "status", "reason",
+            "cancel_requested", "created_at", "elected_at", "triggered_at", "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 
@@ -288,6 +311,9 @@ _MARKET_BY_AMOUNT = OpenApiExample(
 )  # fmt: skip
 
 
+_STOP = OpenApiExample("stop order", value=EXAMPLE_STOP, request_only=True)
+
+
 class OrderListView(CancelsAll, GenericAPIView[Order]):
     """Place an order, list orders newest first, or cancel all of one's own."""
 
@@ -327,7 +353,7 @@ class OrderListView(CancelsAll, GenericAPIView[Order]):
             503: ErrorBody,
             **LOCKED,
         },
-        examples=[_SHORT, _FULL, _MARKET, _MARKET_BY_AMOUNT],
+        examples=[_SHORT, _FULL, _MARKET, _MARKET_BY_AMOUNT, _STOP],
         tags=["orders"],
     )
     def post(self, request: Request) -> Response:

@@ -24,8 +24,8 @@ MAX_CANCELS = 200
 """Asked for with one request."""
 
 CancelOutcome: TypeAlias = Order | ClientError
-_UNFINISHED = "status IN ('pending', 'open', 'partially_filled')"
-assert set(UNFINISHED_STATUSES) == {"pending", "open", "partially_filled"}, "as in _UNFINISHED"
+_UNFINISHED = "status IN ('pending', 'untriggered', 'open', 'partially_filled')"
+assert UNFINISHED_STATUSES == ("pending", "untriggered", "open", "partially_filled"), "as above"
 
 
 def request_cancels(*, order_ids: Sequence[int], user_id: int | None = None) -> list[CancelOutcome]:

@@ -50,8 +50,8 @@ def expire() -> int:
     return len(numbers)
 
 
-_UNFINISHED = "status IN ('pending', 'open', 'partially_filled')"
-assert set(UNFINISHED_STATUSES) == {"pending", "open", "partially_filled"}, "as in _UNFINISHED"
+_UNFINISHED = "status IN ('pending', 'untriggered', 'open', 'partially_filled')"
+assert UNFINISHED_STATUSES == ("pending", "untriggered", "open", "partially_filled"), "as above"
 
 _EXPIRE = f"""
 WITH due AS (

@@ -18,7 +18,8 @@ from exchange.money import DECIMAL_PLACES, format_amount
 from orders.switch_model import DeadManSwitch as DeadManSwitch  # noqa: PLC0414 - exported from here, as the other tables
 
 LIVE_STATUSES = ("open", "partially_filled")
-UNFINISHED_STATUSES = ("pending", *LIVE_STATUSES)
+"""The statuses of orders that are in a book."""
+UNFINISHED_STATUSES = ("pending", "untriggered", *LIVE_STATUSES)
 RESTING_TIMES = ("gtc", "gtd")
 """The times in force of orders that rest."""
 EXPIRED = "expired"
@@ -218,6 +219,13 @@ class Order(models.Model):
     result, and their order is the time priority of the book. An order that a later event has put
     to the back of its queue stands there instead: `queue_epoch`, `queue_offset`, and its rank
     among all that this event has put there; the event's own order comes before those, with rank 0.
+
+    A stop order is a limit order that waits, `untriggered`, until a trade reaches `stop_price`. The
+    event of that trade elects it: `elected_epoch`, `elected_offset`, and its rank among all that
+    this event has elected, from 1 on. Since then its trigger is wished for; the row is the outbox
+    of that, as with cancels. Its trigger is the event by which it comes: `triggered_epoch`,
+    `triggered_offset`, which is also its place in the queue.
+
     The fee rates are those that applied when it was accepted; they never change.
     """
 
@@ -228,6 +236,7 @@ class Order(models.Model):
     class Type(models.TextChoices):
         LIMIT = "limit"
         MARKET = "market"
+        STOP_LIMIT = "stop_limit"
 
     class TimeInForce(models.TextChoices):
         GTC = "gtc", "Good till canceled"
@@ -244,6 +253,7 @@ class Order(models.Model):
 
     class Status(models.TextChoices):
         PENDING = "pending"
+        UNTRIGGERED = "untriggered"
         OPEN = "open"
         PARTIALLY_FILLED = "partially_filled"
         FILLED = "filled"
@@ -273,6 +283,10 @@ class Order(models.Model):
         null=True, help_text="From then on it is canceled; of a good-till-date order only."
     )
     price = AmountField()
+    stop_price = AmountField(
+        null=True,
+        help_text="Quote per base; the trade price that it waits for. Of a stop order only.",
+    )
     quantity = AmountField()
     quote_amount = AmountField(
         null=True,
@@ -306,6 +320,15 @@ class Order(models.Model):
     queue_epoch = models.PositiveIntegerField(null=True)
     queue_offset = models.BigIntegerField(null=True)
     queue_rank = models.PositiveIntegerField(null=True)
+    elected_at = models.DateTimeField(
+        null=True, help_text="When that price had come; its trigger is on the way since."
+    )
+    elected_epoch = models.PositiveIntegerField(null=True)
+    elected_offset = models.BigIntegerField(null=True)
+    elected_rank = models.PositiveIntegerField(null=True)
+    triggered_at = models.DateTimeField(null=True, help_text="When it came to the book.")
+    triggered_epoch = models.PositiveIntegerField(null=True)
+    triggered_offset = models.BigIntegerField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
     cancel_requested_at = models.DateTimeField(null=True)
     cancel_reason = models.CharField(
@@ -342,7 +365,7 @@ class Order(models.Model):
             models.CheckConstraint(
                 condition=Q(
                     side__in=["buy", "sell"],
-                    order_type__in=["limit", "market"],
+                    order_type__in=["limit", "market", "stop_limit"],
                     time_in_force__in=["gtc", "ioc", "fok", "gtd"],
                     self_trade_prevention__in=[
                         "none",
@@ -353,7 +376,7 @@ class Order(models.Model):
                     ],
                 )
                 & (Q(time_in_force__in=RESTING_TIMES) | Q(post_only=False))
-                & (Q(order_type="limit") | Q(time_in_force="ioc")),
+                & (~Q(order_type="market") | Q(time_in_force="ioc")),
                 name="order_kind_known",
             ),
             models.CheckConstraint(
@@ -387,6 +410,12 @@ class Order(models.Model):
                         status__in=["pending", "rejected"],
                         filled_quantity=0,
                         prevented_quantity=0,
+                    )
+                    | Q(
+                        status="untriggered",
+                        filled_quantity=0,
+                        prevented_quantity=0,
+                        offset__isnull=False,
                     )
                     | Q(
                         status="open",
@@ -448,6 +477,48 @@ class Order(models.Model):
                 name="order_place_in_queue_whole",
             ),
             models.CheckConstraint(
+                condition=Q(order_type="stop_limit", stop_price__isnull=False, stop_price__gt=0)
+                | ~Q(order_type="stop_limit")
+                & Q(stop_price__isnull=True)
+                & ~Q(status="untriggered"),
+                name="order_stop_price_if_stop",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    elected_at__isnull=True,
+                    elected_epoch__isnull=True,
+                    elected_offset__isnull=True,
+                    elected_rank__isnull=True,
+                )
+                | Q(
+                    elected_at__isnull=False,
+                    elected_epoch__isnull=False,
+                    elected_offset__isnull=False,
+                    elected_rank__isnull=False,
+                    stop_price__isnull=False,
+                )
+                & ~Q(status__in=["pending", "rejected"]),
+                name="order_election_whole",
+            ),
+            models.CheckConstraint(
+                condition=Q(
+                    Q(stop_price__isnull=True)
+                    | Q(filled_quantity=0) & ~Q(status__in=["open", "partially_filled", "filled"]),
+                    triggered_at__isnull=True,
+                    triggered_epoch__isnull=True,
+                    triggered_offset__isnull=True,
+                )
+                | Q(
+                    triggered_at__isnull=False,
+                    triggered_epoch__isnull=False,
+                    triggered_offset__isnull=False,
+                    elected_at__isnull=False,
+                    queue_epoch__isnull=False,
+                )
+                & ~Q(status="untriggered"),
+                name="order_trigger_whole",
+            ),
+            models.CheckConstraint(
                 condition=Q(finished_at__isnull=True, finished_epoch__isnull=True)
                 | Q(finished_at__isnull=False, finished_epoch__isnull=False),
                 name="order_finish_whole",
@@ -494,6 +565,16 @@ class Order(models.Model):
                     status__in=UNFINISHED_STATUSES,
                 ),
                 name="order_expiring",
+            ),
+            models.Index(
+                fields=["market", "side", "stop_price"],
+                condition=Q(status="untriggered"),
+                name="order_untriggered",
+            ),
+            models.Index(
+                fields=["id"],
+                condition=Q(elected_at__isnull=False, status="untriggered"),
+                name="order_elected",
             ),
         ]
 

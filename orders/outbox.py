@@ -24,6 +24,7 @@ from exchange.records import (
     SideName,
     StateName,
     TimeInForceName,
+    TriggerOrder,
     encode,
 )
 from orders.models import EXPIRED, MarketChange, Order
@@ -135,6 +136,13 @@ def publish_cancels_soon(orders: Sequence[Order]) -> None:
         _outlet.publish_soon(records, [order.pk for order in orders])
 
 
+def publish_triggers_soon(orders: Sequence[Order]) -> None:
+    """Publish the triggers of elected orders, in this order; returns at once and never fails."""
+    if orders:
+        records = [trigger_record(order) for order in orders]
+        _outlet.publish_soon(records, [order.pk for order in orders])
+
+
 def publish_change_soon(change: MarketChange) -> None:
     """Publish an operator's change of a market; returns at once and never fails."""
     _outlet.publish_soon([market_record(change)], [change.pk])
@@ -174,6 +182,22 @@ def new_order_record(order: Order) -> OutgoingRecord:
             taker_fee_rate=format_amount(order.taker_fee_rate),
             expires_at="" if order.expires_at is None else order.expires_at.isoformat(),
             quote_amount="0" if order.quote_amount is None else format_amount(order.quote_amount),
+            stop_price="" if order.stop_price is None else format_amount(order.stop_price),
+        ),
+    )
+
+
+def trigger_record(order: Order) -> OutgoingRecord:
+    """Return the record of an elected order's trigger, the same each time it is published."""
+    assert order.elected_at is not None, order.pk
+    return _record(
+        order,
+        TriggerOrder(
+            order_id=order.pk,
+            user_id=order.user_id,
+            market=order.market_id,
+            created_at=order.elected_at.isoformat(),
+            request_id=order.request_id,
         ),
     )
 
@@ -194,18 +218,21 @@ def cancel_record(order: Order) -> OutgoingRecord:
 
 
 def _record(
-    subject: Order | MarketChange, event: NewOrder | CancelOrder | ChangeMarket
+    subject: Order | MarketChange, event: NewOrder | TriggerOrder | CancelOrder | ChangeMarket
 ) -> OutgoingRecord:
     base, _, _ = subject.market_id.partition("-")
     return OutgoingRecord(ORDER_EVENTS, partition_for(base), base.encode(), encode(event))
 
 
 def records_of(orders: Sequence[Order]) -> list[OutgoingRecord]:
-    """Return what the log should hold of unfinished orders: new if pending, then the cancel."""
+    """Return what the log should hold of unfinished orders: new if pending, the trigger if elected
+    and not triggered, then the cancel."""
     records = []
     for order in orders:
         if order.status == Order.Status.PENDING:
             records.append(new_order_record(order))
+        if order.status == Order.Status.UNTRIGGERED and order.elected_at is not None:
+            records.append(trigger_record(order))
         if order.cancel_requested_at is not None:
             records.append(cancel_record(order))
     return records

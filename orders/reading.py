@@ -18,7 +18,7 @@ DEFAULT_PREVENTION = "cancel_taker"
 """What happens to an order that meets one of its own user, if it does not say."""
 
 _ABSENT = object()
-_OTHER_NAMES = frozenset(("expires_at", "quote_amount"))
+_RARE = frozenset(("expires_at", "quote_amount", "stop_price"))
 """What a plain order does not say."""
 _SIDES = ("buy", "sell")
 _TIMES_IN_FORCE = ("gtc", "ioc", "fok")
@@ -36,7 +36,7 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         return None
     get = data.get
     rules = _rules(data)
-    if rules is None or get("type", "limit") != "limit" or not _OTHER_NAMES.isdisjoint(data):
+    if rules is None or get("type", "limit") != "limit" or not _RARE.isdisjoint(data):
         return None
     user_id = get("user_id", _ABSENT)
     own_id = get("client_order_id")
@@ -58,6 +58,7 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         "quantity": quantity,
         "quote_amount": None,
         "price": price,
+        "stop_price": None,
         **rules,
         "expires_at": None,
         "client_order_id": own_id,

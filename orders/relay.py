@@ -29,6 +29,10 @@ GRACE = timedelta(seconds=2)
 """How long the first publish may take."""
 MAX_ORDERS = 5_000
 """Published in one run at most; the next run goes on."""
+_IN_TURN = (
+    F("elected_epoch").asc(nulls_first=True), "elected_offset", "elected_rank", "id",
+)  # fmt: skip
+"""New orders and cancels by number, then triggers in the order of their election."""
 _NOTES_KEY = "orders:relay:notes"
 _MAX_NOTES = 120
 
@@ -78,8 +82,14 @@ def _passed(notes: list[_Note], partition: int, settled: int) -> datetime | None
 
 
 def _relay_partition(markets: list[str], due_before: datetime) -> int:
-    missing = Q(status=Order.Status.PENDING) | Q(
-        status__in=LIVE_STATUSES, cancel_requested_at__isnull=False, finished_at__isnull=True
+    missing = (
+        Q(status=Order.Status.PENDING)
+        | Q(status=Order.Status.UNTRIGGERED, elected_at__isnull=False)
+        | Q(
+            status__in=(Order.Status.UNTRIGGERED, *LIVE_STATUSES),
+            cancel_requested_at__isnull=False,
+            finished_at__isnull=True,
+        )
     )
     with transaction.atomic():
         orders = list(
@@ -89,11 +99,12 @@ def _relay_partition(markets: list[str], due_before: datetime) -> int:
                 due=Greatest(
                     "created_at",
                     Coalesce("cancel_requested_at", F("created_at")),
+                    Coalesce("elected_at", F("created_at")),
                     Coalesce("relayed_at", F("created_at")),
                 )
             )
             .filter(due__lt=due_before)
-            .order_by("id")[:MAX_ORDERS]
+            .order_by(*_IN_TURN)[:MAX_ORDERS]
         )
         if not orders:
             return 0

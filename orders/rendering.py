@@ -25,6 +25,7 @@ def render_order(order: Order) -> dict[str, Any]:
         "self_trade_prevention": order.self_trade_prevention,
         "expires_at": None if order.expires_at is None else _moment(order.expires_at),
         "price": format_amount(order.price),
+        "stop_price": None if order.stop_price is None else format_amount(order.stop_price),
         "quantity": format_amount(order.quantity),
         "quote_amount": None if order.quote_amount is None else format_amount(order.quote_amount),
         "filled_quantity": format_amount(order.filled_quantity),
@@ -37,6 +38,8 @@ def render_order(order: Order) -> dict[str, Any]:
         "reason": order.reason,
         "cancel_requested": order.cancel_requested_at is not None,
         "created_at": _moment(order.created_at),
+        "elected_at": None if order.elected_at is None else _moment(order.elected_at),
+        "triggered_at": None if order.triggered_at is None else _moment(order.triggered_at),
         "finished_at": None if order.finished_at is None else _moment(order.finished_at),
     }
 

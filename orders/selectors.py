@@ -22,8 +22,9 @@ from orders.models import Market, MarketChange, Order
 class OrderFacts(NamedTuple):
     """What never changes of an order, and the place on the log once a result has settled it.
 
-    `price`: quote per base; `quantity`: base. `epoch` and `offset` are None before that. The fee
-    rates are shares of what it receives. `quote_amount`: what it may spend, if that was asked.
+    `price`, `stop_price`: quote per base; `quantity`: base. `epoch` and `offset` are None before
+    that. The fee rates are shares of what it receives. `quote_amount`: what it may spend, if that
+    was asked.
     """
 
     order_id: int
@@ -42,6 +43,7 @@ class OrderFacts(NamedTuple):
     expires_at: datetime | None
     order_type: OrderTypeName
     quote_amount: Decimal | None
+    stop_price: Decimal | None
 
 
 def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
@@ -52,7 +54,7 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
         cursor.execute(
             "SELECT id, user_id, market_id, side, price, quantity, time_in_force, post_only,"
             ' self_trade_prevention, epoch, "offset", maker_fee_rate, taker_fee_rate,'
-            " expires_at, order_type, quote_amount"
+            " expires_at, order_type, quote_amount, stop_price"
             " FROM orders_order WHERE id = ANY(%s::bigint[])",
             [array(order_ids)],
         )

@@ -164,6 +164,26 @@ class ExpiryNotInFutureError(ClientError):
     field = "expires_at"
 
 
+class StopPriceMissingError(ClientError):
+    code = "stop_price_missing"
+    field = "stop_price"
+
+
+class StopPriceNeedsStopError(ClientError):
+    code = "stop_price_needs_stop"
+    field = "stop_price"
+
+
+class StopPriceNotPositiveError(ClientError):
+    code = "stop_price_not_positive"
+    field = "stop_price"
+
+
+class StopPriceNotOnTickError(ClientError):
+    code = "stop_price_not_on_tick"
+    field = "stop_price"
+
+
 class OrderNotFoundError(ClientError):
     code = "unknown_order"
     field = "order_id"
@@ -184,7 +204,8 @@ class Wish(NamedTuple):
     `self_trade_prevention`: what happens when it meets an order of the same user; with "none" they
     trade. `market_named_by`: which input an error about the market names. `expires_at`: given if it
     is good till a date (gtd), and only then. A market order names no price, and one with a
-    `quote_amount` to spend no quantity: `within_band` gives it both.
+    `quote_amount` to spend no quantity: `within_band` gives it both. `stop_price` (quote per base):
+    given if it is a stop order, and only then.
     """
 
     user_id: int
@@ -200,6 +221,7 @@ class Wish(NamedTuple):
     expires_at: datetime | None = None
     order_type: str = "limit"
     quote_amount: Decimal | None = None
+    stop_price: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -227,6 +249,7 @@ def place_order(
     expires_at: datetime | None = None,
     order_type: str = "limit",
     quote_amount: Decimal | None = None,
+    stop_price: Decimal | None = None,
 ) -> Placed:
     """Hold the money, store the order, publish it. The order is as a `Wish` says it.
 
@@ -242,7 +265,7 @@ def place_order(
     wish = Wish(
         user_id, market, side, price, quantity, client_order_id, market_named_by,
         time_in_force, post_only, self_trade_prevention, expires_at, order_type,
-        quote_amount,
+        quote_amount, stop_price,
     )  # fmt: skip
     rules = require_allowed(wish, selectors.rules_of([market]).get(market))
     if rules.price_band is not None:
@@ -340,6 +363,8 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
         )
     if wish.expires_at is not None or wish.time_in_force == Order.TimeInForce.GTD:
         _check_expiry(wish)
+    if wish.stop_price is not None or wish.order_type == Order.Type.STOP_LIMIT:
+        _check_stop(market, wish)
     return market
 
 
@@ -348,19 +373,21 @@ def within_band(wish: Wish, market: Market, last_prices: Mapping[str, Decimal]) 
 
     A limit order keeps its own, which must not be beyond the band on the side where it would trade;
     a market order gets the edge of the band there. `last_prices`: of the markets' last settled
-    trades. Before the first there is no band: limit orders have any price, and make it.
+    trades. Before the first there is no band: limit orders have any price, and make it. The band of
+    a stop order is around its stop price: that is where the last trade will be when it comes.
 
     Raises:
         ClientError: one of this module's.
     """
     assert market.price_band is not None, market
-    last = last_prices.get(wish.market)
+    last = last_prices.get(wish.market) if wish.stop_price is None else wish.stop_price
     if last is None:
         if wish.order_type == Order.Type.MARKET:
             raise NoReferencePriceError(f"{wish.market} has no trade yet that a price could be by.")
         return wish
     lowest, highest = band_around(last, market.price_band, market.tick_size)
     buys = wish.side == Order.Side.BUY
+    when = "now" if wish.stop_price is None else "with this stop price"
     if wish.quote_amount is not None:
         return _priced_by_amount(wish, market, wish.quote_amount, lowest, highest)
     if wish.price is None:
@@ -370,9 +397,9 @@ def within_band(wish: Wish, market: Market, last_prices: Mapping[str, Decimal]) 
         return wish._replace(price=edge)
     if wish.price > highest if buys else wish.price < lowest:
         raise PriceOutsideBandError(
-            f"The price must be at most {format_amount(highest)} now."
+            f"The price must be at most {format_amount(highest)} {when}."
             if buys
-            else f"The price must be at least {format_amount(lowest)} now."
+            else f"The price must be at least {format_amount(lowest)} {when}."
         )
     return wish
 
@@ -431,6 +458,20 @@ def _check_expiry(wish: Wish) -> None:
         raise ExpiryNotInFutureError("The order would have expired already.")
 
 
+def _check_stop(market: Market, wish: Wish) -> None:
+    if wish.order_type != Order.Type.STOP_LIMIT:
+        raise StopPriceNeedsStopError("Only a stop order (type stop_limit) has a stop price.")
+    if wish.stop_price is None:
+        raise StopPriceMissingError("Say at which trade price the order comes: stop_price.")
+    if wish.stop_price <= 0:
+        raise StopPriceNotPositiveError("The stop price must be greater than zero.")
+    if wish.stop_price % market.tick_size:
+        tick = format_amount(market.tick_size)
+        raise StopPriceNotOnTickError(
+            f"The stop price must be a multiple of {tick}, the tick size."
+        )
+
+
 def _check_state(market: Market, wish: Wish) -> None:
     """Refuse what a market that is not open does not take."""
     if market.state == Market.State.HALTED:
@@ -457,13 +498,14 @@ def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime)
         user_id=wish.user_id,
         market=wish.market,
         side=wish.side,
+        order_type=wish.order_type,
         price=wish.price,
+        stop_price=wish.stop_price,
         quantity=wish.quantity,
         time_in_force=wish.time_in_force,
         post_only=wish.post_only,
         self_trade_prevention=wish.self_trade_prevention,
         expires_at=wish.expires_at,
-        order_type=wish.order_type,
         quote_amount=wish.quote_amount,
         client_order_id=wish.client_order_id,
         request_id=request_id,

@@ -31,7 +31,8 @@ Reason: TypeAlias = Literal[
 ]
 REASONS: dict[Reason, str] = {
     "not_yet": "it is not there, or not known to be there before the result has been settled",
-    "not_recorded": "nobody has written it down: of a cancel, or of an order of an earlier version",
+    "not_recorded": "nobody has written it down: of a cancel or a trigger, or of an order of an "
+    "earlier version",
     "log_replaced": "the log on which it was is another one now",
     "log_unreachable": "the log does not answer",
     "nothing_to_cache": "the settlement changed no balance",
@@ -63,6 +64,22 @@ def trace_order(order: Order) -> list[Stage]:
     ]
 
 
+def trace_trigger(order: Order) -> list[Stage]:
+    """Return the stages of a stop order's trigger; none if the order has not been elected.
+
+    It is accepted with the settlement that has elected the order.
+    """
+    if order.elected_at is None:
+        return []
+    if order.triggered_at is not None:
+        settled = Stage("settled", order.triggered_at)
+    elif order.status in UNFINISHED_STATUSES:
+        settled = Stage("settled", None, "not_yet")
+    else:
+        settled = Stage("settled", None, "finished_first")
+    return _wish(order.elected_at, settled)
+
+
 def trace_cancel(order: Order) -> list[Stage]:
     """Return the stages of the wish to cancel an order; none if there is none."""
     if order.cancel_requested_at is None:
@@ -73,8 +90,12 @@ def trace_cancel(order: Order) -> list[Stage]:
         settled = Stage("settled", order.finished_at)
     else:
         settled = Stage("settled", None, "finished_first")
+    return _wish(order.cancel_requested_at, settled)
+
+
+def _wish(accepted: datetime, settled: Stage) -> list[Stage]:
     return [
-        Stage("accepted", order.cancel_requested_at),
+        Stage("accepted", accepted),
         Stage("published", None, "not_recorded"),
         Stage("matched", None, "not_recorded"),
         settled,

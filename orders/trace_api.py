@@ -42,6 +42,11 @@ class TraceOutput(serializers.Serializer[Any]):
     order_id = serializers.IntegerField()
     status = serializers.ChoiceField(Order.Status.choices)
     stages = StageOutput(many=True, help_text="Of the order itself, all five, in this order.")
+    trigger = StageOutput(
+        many=True,
+        help_text="Of a stop order's trigger, from the trade on that reached its stop price; empty "
+        "if none has.",
+    )
     cancel = StageOutput(
         many=True, help_text="Of the wish to cancel it; empty if there has been none."
     )
@@ -81,6 +86,7 @@ class OrderTraceView(GenericAPIView[Order]):
             "order_id": order.pk,
             "status": order.status,
             "stages": trace.trace_order(order),
+            "trigger": trace.trace_trigger(order),
             "cancel": trace.trace_cancel(order),
         }
         return Response(TraceOutput(found).data)

@@ -57,8 +57,9 @@ class World:
         post_only: bool = False,
         self_trade_prevention: str = "none",
         expires_at: datetime | None = None,
-        order_type: str = "limit",
+        order_type: str | None = None,
         quote_amount: str | int | None = None,
+        stop_price: str | int | None = None,
     ) -> Order:
         """Place an order through the service, and wait until it is on the log."""
         placed = place_order(
@@ -72,8 +73,9 @@ class World:
             post_only=post_only,
             self_trade_prevention=self_trade_prevention,
             expires_at=expires_at,
-            order_type=order_type,
+            order_type=order_type or ("limit" if stop_price is None else "stop_limit"),
             quote_amount=None if quote_amount is None else Decimal(quote_amount),
+            stop_price=None if stop_price is None else Decimal(stop_price),
         )
         outbox.flush()
         return placed.order

@@ -3,6 +3,7 @@
     check       what a check is, and how one is run on a cursor
     money       balances and the ledger
     orders      orders, their fills and holds
+    stops       stop orders
     trades      trades
     transfers   requested deposits and withdrawals
     candles     candles
@@ -20,6 +21,7 @@ from balances.audit.check import FIRST_ROWS, Check, Outcome, parameters, run_che
 from balances.audit.log import LOG_CHECKS
 from balances.audit.money import MONEY_CHECKS
 from balances.audit.orders import ORDER_CHECKS
+from balances.audit.stops import STOP_CHECKS
 from balances.audit.trades import TRADE_CHECKS
 from balances.audit.transfers import TRANSFER_CHECKS
 
@@ -28,6 +30,7 @@ CHECKS: dict[str, Check] = {
     for checks in (
         MONEY_CHECKS,
         ORDER_CHECKS,
+        STOP_CHECKS,
         TRADE_CHECKS,
         TRANSFER_CHECKS,
         CANDLE_CHECKS,

@@ -17,7 +17,8 @@ ORDER_CHECKS = (
                 sum(coalesce(quote_amount, (quantity - filled_quantity - prevented_quantity)
                   * CASE side WHEN 'buy' THEN price ELSE 1 END)) AS held
               FROM orders_order JOIN orders_market ON symbol = market_id
-              WHERE status IN ('pending', 'open', 'partially_filled') GROUP BY 1, 2
+              WHERE status IN ('pending', 'untriggered', 'open', 'partially_filled')
+              GROUP BY 1, 2
             ) o USING (user_id, asset_id) FULL JOIN (
               SELECT user_id, asset_id, sum(amount) AS held FROM balances_transfer
               WHERE kind = 'withdrawal' AND status = 'requested' GROUP BY 1, 2
@@ -54,6 +55,8 @@ ORDER_CHECKS = (
                 WHEN 'pending' THEN filled_quantity = 0 AND prevented_quantity = 0
                   AND epoch IS NULL
                 WHEN 'rejected' THEN filled_quantity = 0 AND prevented_quantity = 0
+                WHEN 'untriggered' THEN filled_quantity = 0 AND prevented_quantity = 0
+                  AND epoch IS NOT NULL
                 WHEN 'open' THEN filled_quantity = 0 AND prevented_quantity < quantity
                   AND epoch IS NOT NULL
                 WHEN 'partially_filled' THEN filled_quantity > 0
@@ -82,7 +85,8 @@ ORDER_CHECKS = (
             ) t USING (id)
             WHERE time_in_force NOT IN ('gtc', 'gtd') AND (post_only
                 OR status IN ('open', 'partially_filled'))
-              OR order_type <> 'limit' AND (order_type <> 'market' OR time_in_force <> 'ioc')
+              OR order_type NOT IN ('limit', 'stop_limit')
+                AND (order_type <> 'market' OR time_in_force <> 'ioc')
               OR quote_amount IS NOT NULL AND (order_type <> 'market' OR side <> 'buy'
                 OR quote_amount <= 0 OR filled_quote > quote_amount)
               OR time_in_force = 'fok' AND (prevented_quantity <> 0
@@ -207,7 +211,7 @@ ORDER_CHECKS = (
             FROM orders_deadmanswitch s JOIN orders_order o
               ON o.user_id = s.user_id AND o.id <= s.last_order_id
             WHERE NOT s.canceling AND o.cancel_requested_at IS NULL
-              AND o.status IN ('pending', 'open', 'partially_filled')""",
+              AND o.status IN ('pending', 'untriggered', 'open', 'partially_filled')""",
     ),
     Check(
         name="dead_man_states",

@@ -2,8 +2,14 @@
 
 
 def place(order: str) -> str:
-    """Return the place of an order's own event, as a row (epoch, offset, rank)."""
-    return f'({order}.epoch, {order}."offset", 0)'
+    """Return the place of the event by which an order came, as a row (epoch, offset, rank).
+
+    That is its own event; of a stop order, its trigger.
+    """
+    return (
+        f"(coalesce({order}.triggered_epoch, {order}.epoch),"
+        f' coalesce({order}.triggered_offset, {order}."offset"), 0)'
+    )
 
 
 def standing(order: str) -> str:

@@ -16,9 +16,13 @@ How it works:
   come (`change_market`): an order that it does not take is canceled. Cancels are always taken.
 - A `PlaceWithRules` may say that it does not rest, that it does nothing but rest, and what happens
   when it meets an order of its own user. Plain orders do not pay for that.
+- A `PlaceStop` waits beside the book (`stops.py`). The event whose trades reach its stop price
+  *elects* it: its number is in that event's result. It comes to the book with its own event, a
+  `TriggerOrder`: so an event does a bounded piece of work, and has one result.
 - `position` moves with every event. Results are chained: each names the offset of the one before.
 - Recovery: `Engine(checkpoint)`, `add_market` for each market, `restore` for each live order in
-  time order, then `apply` every event after the checkpoint. Results come out as the first time.
+  time order, `restore_stop` for each stop order by age, then `apply` every event after the
+  checkpoint. Results come out as the first time.
 - `state_hash()` is equal for equal books; `validate()` checks the structure from inside.
 
 The engine never reads a clock, rolls dice, does I/O, imports Django or touches a float. Its
@@ -35,7 +39,7 @@ from matching.engine.book import (
     OrderBook,
 )
 from matching.engine.engine import Engine
-from matching.engine.errors import CrossedBook, DuplicateOrder, UnknownMarket
+from matching.engine.errors import CrossedBook, DuplicateOrder, PriceHasCome, UnknownMarket
 from matching.engine.messages import (
     BUY,
     NO_OFFSET,
@@ -46,6 +50,7 @@ from matching.engine.messages import (
     Fill,
     MarketState,
     PlaceOrder,
+    PlaceStop,
     PlaceWithRules,
     Prevention,
     RestingOrder,
@@ -53,7 +58,9 @@ from matching.engine.messages import (
     Side,
     Status,
     TimeInForce,
+    TriggerOrder,
 )
+from matching.engine.stops import MAX_STOPS, TOO_MANY_STOPS, StopBook
 
 __all__ = [
     "BUY",
@@ -61,10 +68,12 @@ __all__ = [
     "FOK_NOT_FILLABLE",
     "IOC_REMAINDER",
     "MAX_FILLS",
+    "MAX_STOPS",
     "NO_OFFSET",
     "POST_ONLY_WOULD_TRADE",
     "SELF_TRADE",
     "SELL",
+    "TOO_MANY_STOPS",
     "CancelOrder",
     "Command",
     "CrossedBook",
@@ -75,12 +84,16 @@ __all__ = [
     "MarketState",
     "OrderBook",
     "PlaceOrder",
+    "PlaceStop",
     "PlaceWithRules",
     "Prevention",
+    "PriceHasCome",
     "RestingOrder",
     "SelfTrade",
     "Side",
     "Status",
+    "StopBook",
     "TimeInForce",
+    "TriggerOrder",
     "UnknownMarket",
 ]

@@ -68,14 +68,21 @@ class Placed(NamedTuple):
 
 
 class OrderBook:
-    """One market's resting orders. `last_trade_id`: number of its latest trade, 0 before any."""
+    """One market's resting orders.
 
-    __slots__ = ("_asks", "_bids", "_entries", "_max_fills", "last_trade_id")
+    `last_trade_id`, `last_price`: number and price of its latest trade, both 0 before any.
+    """
 
-    def __init__(self, last_trade_id: int = 0, max_fills: int = MAX_FILLS) -> None:
+    __slots__ = ("_asks", "_bids", "_entries", "_max_fills", "last_price", "last_trade_id")
+
+    def __init__(
+        self, last_trade_id: int = 0, max_fills: int = MAX_FILLS, last_price: int = 0
+    ) -> None:
         assert last_trade_id >= 0, last_trade_id
+        assert last_price >= 0, last_price
         assert max_fills > 0, max_fills
         self.last_trade_id = last_trade_id
+        self.last_price = last_price
         self._max_fills = max_fills
         self._entries: dict[int, BookEntry] = {}
         self._bids = BookSide()
@@ -331,7 +338,9 @@ class OrderBook:
                 makers.drop_best_level()
             elif level.canceled:
                 level.compact()
-        self.last_trade_id = trade_id
+        if fills:
+            self.last_trade_id = trade_id
+            self.last_price = fills[-1][3]
         return quantity, tuple(fills)
 
     def would_trade(self, side: Side, price: int) -> bool:

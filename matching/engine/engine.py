@@ -10,7 +10,7 @@ from collections import deque
 from hashlib import sha256
 
 from matching.engine.book import FILL_LIMIT, MAX_FILLS, SELF_TRADE, OrderBook
-from matching.engine.errors import DuplicateOrder, UnknownMarket
+from matching.engine.errors import DuplicateOrder, PriceHasCome, UnknownMarket
 from matching.engine.messages import (
     BUY,
     NO_OFFSET,
@@ -18,12 +18,17 @@ from matching.engine.messages import (
     CancelOrder,
     Command,
     Execution,
+    Fill,
     MarketState,
     PlaceOrder,
+    PlaceStop,
     PlaceWithRules,
+    RestingOrder,
     Side,
     Status,
+    TriggerOrder,
 )
+from matching.engine.stops import MAX_STOPS, TOO_MANY_STOPS, StopBook
 
 _new = tuple.__new__  # builds a named tuple in half the time of its own constructor
 
@@ -32,20 +37,33 @@ class Engine:
     """Books of one partition, at one position of its log.
 
     `position`: offset of the last event applied or skipped; before the first, the checkpoint the
-    engine was built from. `max_fills`: how often one order may trade when it comes; the same for
-    every engine that reads the log, or their results would differ.
+    engine was built from. `max_fills`: how often one order may trade when it comes; `max_stops`:
+    how many stop orders of a market may wait for a price. Both are the same for every engine that
+    reads the log, or their results would differ.
     """
 
-    __slots__ = ("_books", "_max_fills", "_open", "_seen", "_seen_order", "_states", "position")
+    __slots__ = (
+        "_armed", "_books", "_max_fills", "_max_stops", "_open", "_seen", "_seen_order", "_states",
+        "_stops", "position",
+    )  # fmt: skip
 
-    def __init__(self, position: int = NO_OFFSET, max_fills: int = MAX_FILLS) -> None:
+    def __init__(
+        self,
+        position: int = NO_OFFSET,
+        max_fills: int = MAX_FILLS,
+        max_stops: int = MAX_STOPS,
+    ) -> None:
         assert position >= NO_OFFSET, position
         self.position = position
         self._max_fills = max_fills
+        self._max_stops = max_stops
         self._books: dict[str, OrderBook] = {}
         # The books of open markets again: so an order on one of them need not ask for the state.
         self._open: dict[str, OrderBook] = {}
         self._states: dict[str, tuple[int, MarketState]] = {}
+        self._stops: dict[str, StopBook] = {}
+        # Those of `_stops` again in which an order waits: so a trade elsewhere asks for no more.
+        self._armed: dict[str, StopBook] = {}
         self._seen: dict[int, int] = {}
         # The ids of `_seen` by offset: a dict that loses its first keys is slow to iterate.
         self._seen_order: deque[int] = deque()
@@ -60,10 +78,11 @@ class Engine:
         symbol: str,
         last_trade_id: int = 0,
         *,
+        last_price: int = 0,
         state: MarketState = "open",
         change_id: int = 0,
     ) -> None:
-        """Open an empty book whose next trade is `last_trade_id + 1`.
+        """Open an empty book whose next trade is `last_trade_id + 1`; the last one: `last_price`.
 
         `state`: that of the change `change_id`, the last one of the market; 0: there was none.
 
@@ -72,7 +91,8 @@ class Engine:
         """
         if symbol in self._books:
             raise ValueError(f"market {symbol} is already in the engine")
-        self._books[symbol] = OrderBook(last_trade_id, self._max_fills)
+        self._books[symbol] = OrderBook(last_trade_id, self._max_fills, last_price)
+        self._stops[symbol] = StopBook()
         self._set_state(symbol, change_id, state)
 
     def state_of(self, market: str) -> MarketState:
@@ -128,20 +148,47 @@ class Engine:
         """
         self.book(market).restore(order_id, user_id, side, price, remaining)
 
+    def restore_stop(self, order: PlaceStop, *, elected: bool) -> None:
+        """Put back a stop order that was there at `position`; call in the order of their age.
+
+        Raises:
+            UnknownMarket, DuplicateOrder, PriceHasCome: the snapshot is not a state of this log.
+            AssertionError: it says what no validated order does.
+        """
+        book, stops = self.book(order.market), self._stops[order.market]
+        _require_sound(order)
+        if order.order_id in book:
+            raise DuplicateOrder(order.order_id)
+        if elected:
+            stops.add_elected(order)
+            return
+        if _is_reached(order, book.last_price):
+            raise PriceHasCome(f"order {order.order_id} waits for {order.stop_price}")
+        stops.add(order)
+        self._armed[order.market] = stops
+
+    def stops(self, market: str) -> StopBook:
+        """Return the stop orders of a market that the engine holds, to read them."""
+        return self._stops[market]
+
     def empty_book(self, market: str) -> None:
-        """Take all orders out of a book that could not be restored whole.
+        """Take all orders out of a market that could not be restored whole, stop orders too.
 
         Raises:
             UnknownMarket: the engine does not hold it.
         """
-        self._books[market] = OrderBook(self.book(market).last_trade_id, self._max_fills)
+        book = self.book(market)
+        self._books[market] = OrderBook(book.last_trade_id, self._max_fills, book.last_price)
+        self._stops[market] = StopBook()
+        self._armed.pop(market, None)
         self._set_state(market, *self._states[market])
 
     def apply(self, offset: int, command: Command) -> Execution | None:
         """Apply one event; return its result, or `None` when it changes nothing.
 
         Nothing changes when a new order has been seen before (since this engine was built, or it
-        is in the book) and when the order to cancel is not in the book.
+        is in the book), when the order to cancel is not there, and when the one to trigger is not
+        elected.
 
         Raises:
             ValueError: `offset` is not beyond `position`; filter redeliveries with `position`.
@@ -155,8 +202,7 @@ class Engine:
         if type(command) is not PlaceOrder:
             if type(command) is PlaceWithRules:
                 return self._place_with_rules(offset, command)
-            assert type(command) is CancelOrder, command
-            return self._cancel(offset, command)
+            return self._apply_other(offset, command)
         order_id, user_id, market, side, price, quantity = command
         book = self._open.get(market)
         if book is None:
@@ -173,36 +219,57 @@ class Engine:
         self._seen_order.append(order_id)
         status: Status = "open"
         reason, canceled = "", 0
+        elected: tuple[int, ...] = ()
         if fills:
             status = "partially_filled" if remaining else "filled"
             if remaining and order_id not in book:
                 status, reason, canceled = "canceled", FILL_LIMIT, remaining
+            if market in self._armed:
+                elected = self._elect(market, side, fills)
         before, self.position = self.position, offset
         return _new(
             Execution,
             (
                 market, offset, before, order_id, user_id, side, price, status, reason, canceled,
-                fills, (), 0,
+                fills, (), 0, elected,
             ),
         )  # fmt: skip
 
+    def _apply_other(self, offset: int, command: Command) -> Execution | None:
+        if type(command) is CancelOrder:
+            return self._cancel(offset, command)
+        if type(command) is PlaceStop:
+            return self._place_stop(offset, command)
+        assert type(command) is TriggerOrder, command
+        return self._trigger(offset, command)
+
     def _place_with_rules(self, offset: int, command: PlaceWithRules) -> Execution | None:
-        order_id, user_id, market, side, price = command[:5]
-        book = self._books.get(market)
-        if book is None:
+        order_id, market = command[0], command[2]
+        if market not in self._books:
             raise UnknownMarket(market)
         if order_id in self._seen:
             self.position = offset
             return None
-        if market not in self._open and (refused := self._refused(offset, command)) is not None:
-            return refused
         try:
-            placed = book.place_with_rules(command)
+            result = self._come(offset, command)
         except DuplicateOrder:
             self.position = offset
             return None
         self._seen[order_id] = offset
         self._seen_order.append(order_id)
+        return result
+
+    def _come(self, offset: int, command: PlaceWithRules) -> Execution:
+        """Let an order come to its market: a new one, or one that was triggered.
+
+        Raises:
+            DuplicateOrder: it is in the book; nothing has changed.
+        """
+        order_id, user_id, market, side, price = command[:5]
+        book = self._books[market]
+        if market not in self._open and (refused := self._refused(offset, command)) is not None:
+            return refused
+        placed = book.place_with_rules(command)
         remaining, fills, self_trades, prevented, reason = placed
         status: Status = "partially_filled" if fills else "open"
         canceled = 0
@@ -212,14 +279,69 @@ class Engine:
             status, reason = "canceled", SELF_TRADE
         elif not remaining or command.budget:
             status, canceled = "filled", remaining  # a spent budget leaves lots that it cannot buy
+        elected: tuple[int, ...] = ()
+        if fills and market in self._armed:
+            elected = self._elect(market, side, fills)
         before, self.position = self.position, offset
         return _new(
             Execution,
             (
                 market, offset, before, order_id, user_id, side, price, status, reason, canceled,
-                fills, self_trades, prevented,
+                fills, self_trades, prevented, elected,
             ),
         )  # fmt: skip
+
+    def _elect(self, market: str, taker_side: Side, fills: tuple[Fill, ...]) -> tuple[int, ...]:
+        """Elect the stop orders that the trades of one event reach; return them in their turn.
+
+        A taker's trades only get worse for it, so the first one is as far as the price went the
+        other way, and the last one as far as it went this way.
+        """
+        stops = self._armed[market]
+        elected = stops.elect(-taker_side, fills[0].price)
+        elected += stops.elect(taker_side, fills[-1].price)
+        if not stops.waiting:
+            del self._armed[market]
+        return tuple(elected)
+
+    def _place_stop(self, offset: int, command: PlaceStop) -> Execution | None:
+        """Let a stop order wait, or elect it if its price has come already."""
+        order_id, user_id, market, side, price, quantity = command[:6]
+        book, stops, state = self.book(market), self._stops[market], self.state_of(market)
+        if order_id in self._seen or order_id in stops or order_id in book:
+            self.position = offset
+            return None
+        _require_sound(command)
+        status: Status = "untriggered"
+        reason, canceled = "", 0
+        elected: tuple[int, ...] = ()
+        if state in ("cancel_only", "halted"):
+            status, reason, canceled = "canceled", f"market_{state}", quantity
+        elif _is_reached(command, book.last_price):
+            stops.add_elected(command)
+            elected = (order_id,)
+        elif stops.waiting >= self._max_stops:
+            status, reason, canceled = "canceled", TOO_MANY_STOPS, quantity
+        else:
+            stops.add(command)
+            self._armed[market] = stops
+        self._seen[order_id] = offset
+        self._seen_order.append(order_id)
+        before, self.position = self.position, offset
+        return Execution(
+            market, offset, before, order_id, user_id, side, price, status, reason, canceled,
+            (), elected=elected,
+        )  # fmt: skip
+
+    def _trigger(self, offset: int, command: TriggerOrder) -> Execution | None:
+        """Let an elected stop order come, as the limit order that it is."""
+        order_id, market = command
+        self.book(market)
+        order = self._stops[market].take_elected(order_id)
+        if order is None:
+            self.position = offset
+            return None
+        return self._come(offset, PlaceWithRules(*order[:6], *order[7:]))
 
     def _place_restricted(self, offset: int, command: PlaceOrder) -> Execution | None:
         """Apply a new order on a market that is not open: it rests at once, or is canceled."""
@@ -231,23 +353,24 @@ class Engine:
         assert price > 0, price
         assert quantity > 0, quantity
         assert side in (BUY, SELL), side
+        self._seen[order_id] = offset
+        self._seen_order.append(order_id)
         if (refused := self._refused(offset, command)) is not None:
             return refused
         book.place(order_id, user_id, side, price, quantity)
-        self._seen[order_id] = offset
-        self._seen_order.append(order_id)
         before, self.position = self.position, offset
         return Execution(market, offset, before, order_id, user_id, side, price, "open", "", 0, ())
 
     def _refused(self, offset: int, command: PlaceOrder | PlaceWithRules) -> Execution | None:
-        """Cancel a new order that its market, which is not open, does not take; None if it does."""
+        """Cancel an order that its market, which is not open, does not take; None if it does.
+
+        It is not noted as seen: that is the caller's work.
+        """
         order_id, user_id, market, side, price, quantity = command[:6]
         book, state = self.book(market), self.state_of(market)
         takes_it = state == "post_only" and not book.would_trade(side, price)
         if takes_it or order_id in book:  # what is in the book is a duplicate
             return None
-        self._seen[order_id] = offset
-        self._seen_order.append(order_id)
         before, self.position = self.position, offset
         return Execution(
             market, offset, before, order_id, user_id, side, price, "canceled", f"market_{state}",
@@ -259,7 +382,7 @@ class Engine:
         book = self._books.get(market)
         if book is None:
             raise UnknownMarket(market)
-        order = book.cancel(order_id)
+        order = book.cancel(order_id) or self._cancel_stop(market, order_id)
         before, self.position = self.position, offset
         if order is None:
             return None
@@ -268,9 +391,18 @@ class Engine:
             Execution,
             (
                 market, offset, before, order_id, user_id, side, price, "canceled", reason,
-                remaining, (), (), 0,
+                remaining, (), (), 0, (),
             ),
         )  # fmt: skip
+
+    def _cancel_stop(self, market: str, order_id: int) -> RestingOrder | None:
+        stops = self._stops[market]
+        order = stops.cancel(order_id)
+        if order is None:
+            return None
+        if not stops.waiting:
+            self._armed.pop(market, None)
+        return RestingOrder(order_id, order.user_id, order.side, order.price, order.quantity)
 
     def skip(self, offset: int) -> None:
         """Move past an event that the caller drops: a dead letter, or a duplicate it knows of.
@@ -285,16 +417,18 @@ class Engine:
     def refuse(self, offset: int, order_id: int, market: str) -> bool:
         """Move past the unusable record of a new order; return whether the order is refused by it.
 
-        It is not if it has been seen before, or is in the book: then nothing but the position has
-        changed. A refused order counts as seen, so that a good record of it after this one is a
-        duplicate.
+        It is not if it has been seen before, or is in the book, or waits for its price: then
+        nothing but the position has changed. A refused order counts as seen, so that a good record
+        of it after this one is a duplicate.
 
         Raises:
             ValueError: `offset` is not beyond `position`.
         """
         self.skip(offset)
         book = self._books.get(market)
-        if order_id in self._seen or (book is not None and order_id in book):
+        if order_id in self._seen:
+            return False
+        if book is not None and (order_id in book or order_id in self._stops[market]):
             return False
         self._seen[order_id] = offset
         self._seen_order.append(order_id)
@@ -304,7 +438,7 @@ class Engine:
         """Forget the orders seen at or before an offset, so that memory stays bounded.
 
         Call it with the checkpoint: what is before it, the database knows. An order that still
-        rests is recognised by its book all the same.
+        rests, or waits for its price, is recognised by that all the same.
         """
         seen, order = self._seen, self._seen_order
         while order and seen[order[0]] <= through_offset:
@@ -318,6 +452,7 @@ class Engine:
     def state_hash(self) -> str:
         """Return the SHA-256 (hex) of all books: markets, states, last trades, orders by priority.
 
+        And of all stop orders, in the order in which they would be elected.
         Equal books give equal hashes however they were reached, by replay or by restore. So the
         position, the ids seen and the numbers of changes are left out: compare `position` itself.
         """
@@ -329,6 +464,11 @@ class Engine:
                 digest.update(f"{self.state_of(symbol)}\n".encode())
             for order in book.orders():
                 digest.update((" ".join(map(str, order)) + "\n").encode())
+            # A market that never had a trade or a stop order has the hash that it always had.
+            if book.last_price:
+                digest.update(f"last price {book.last_price}\n".encode())
+            for stop, elected in self._stops[symbol].orders():
+                digest.update((" ".join(map(str, (*stop, elected))) + "\n").encode())
         return digest.hexdigest()
 
     def validate(self) -> None:
@@ -337,5 +477,24 @@ class Engine:
         is_open = {market for market, (_, state) in self._states.items() if state == "open"}
         assert self._states.keys() == self._books.keys(), "markets without a state"
         assert self._open == {market: self._books[market] for market in is_open}, "open markets"
-        for book in self._books.values():
+        armed = {market: stops for market, stops in self._stops.items() if stops.waiting}
+        assert self._armed == armed, "armed markets"
+        for market, book in self._books.items():
             book.validate()
+            self._stops[market].validate(book.last_price)
+            assert not any(order.order_id in book for order, _ in self._stops[market].orders())
+
+
+def _is_reached(order: PlaceStop, price: int) -> bool:
+    """Return whether a trade at `price` (0: there was none) elects the order."""
+    return price > 0 and order.side * order.stop_price <= order.side * price
+
+
+def _require_sound(order: PlaceStop) -> None:
+    """Raise `AssertionError` if an order says what no validated one does."""
+    assert order.price > 0, order
+    assert order.quantity > 0, order
+    assert order.stop_price > 0, order
+    assert order.side in (BUY, SELL), order
+    assert order.user_id > 0, order
+    assert order.time_in_force == "gtc" or not order.post_only, order

@@ -13,3 +13,7 @@ class DuplicateOrder(ValueError):
 
 class CrossedBook(ValueError):
     """A restored order would trade with the other side, so it cannot have been resting."""
+
+
+class PriceHasCome(ValueError):
+    """A restored stop order waits for a price that its market has had."""

@@ -22,7 +22,9 @@ MarketState: TypeAlias = Literal["open", "post_only", "cancel_only", "halted"]
 """What a market takes: every order; those that do not trade when they come; cancels only, in the
 last two."""
 
-Status: TypeAlias = Literal["open", "partially_filled", "filled", "canceled", "rejected"]
+Status: TypeAlias = Literal[
+    "untriggered", "open", "partially_filled", "filled", "canceled", "rejected"
+]
 """State of an order after an event. The engine itself never answers `rejected`: see `refuse`."""
 
 
@@ -68,10 +70,35 @@ class PlaceWithRules(NamedTuple):
     budget: int = 0
 
 
-class CancelOrder(NamedTuple):
-    """Take what remains of an order out of its book. Who may ask is not the engine's business.
+class PlaceStop(NamedTuple):
+    """A limit order that waits outside the book until a trade reaches `stop_price`, then comes.
 
-    `reason`: what the result is to say.
+    A buy waits for a trade at this price or higher, a sell for one at this price or lower.
+    """
+
+    order_id: int
+    user_id: int
+    market: str
+    side: Side
+    price: int
+    quantity: int
+    stop_price: int
+    time_in_force: TimeInForce = "gtc"
+    post_only: bool = False
+    prevention: Prevention = "none"
+
+
+class TriggerOrder(NamedTuple):
+    """Let an elected stop order come. Nothing changes if it is not there, or is not elected."""
+
+    order_id: int
+    market: str
+
+
+class CancelOrder(NamedTuple):
+    """Take what remains of an order out of its book, or of the stop orders.
+
+    Who may ask is not the engine's business. `reason`: what the result is to say.
     """
 
     order_id: int
@@ -79,7 +106,7 @@ class CancelOrder(NamedTuple):
     reason: str = ""
 
 
-Command: TypeAlias = PlaceOrder | PlaceWithRules | CancelOrder
+Command: TypeAlias = PlaceOrder | PlaceWithRules | PlaceStop | TriggerOrder | CancelOrder
 
 
 class Fill(NamedTuple):
@@ -115,7 +142,8 @@ class Execution(NamedTuple):
     misses a result sees the gap. `user_id`, `side` and `price` (its limit) are those of the
     order that the event was about; `canceled_quantity` is what left the book without a trade.
     `self_trades` are the makers that left it with their trade prevented, in turn;
-    `prevented_quantity` is by how much the order itself was reduced with them.
+    `prevented_quantity` is by how much the order itself was reduced with them. `elected`: the stop
+    orders whose price has come by it, in their turn; each waits for its `TriggerOrder`.
     """
 
     market: str
@@ -131,6 +159,7 @@ class Execution(NamedTuple):
     fills: tuple[Fill, ...]
     self_trades: tuple[SelfTrade, ...] = ()
     prevented_quantity: int = 0
+    elected: tuple[int, ...] = ()
 
 
 class RestingOrder(NamedTuple):

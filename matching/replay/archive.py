@@ -1,9 +1,10 @@
 """A checkpoint in a file: the books, the last trade numbers, and the place on the log.
 
 Gzipped JSON lines: a header, then for each partition a line with its offset, markets and state hash
-followed by a line for each live order, by priority; at the end a line with their number. Amounts
-are decimal strings. The file appears under its name only when it is complete, and what does not
-add up when it is read is refused. The replay may begin from it instead of the beginning of the log.
+followed by a line for each live order, by priority, and for each untriggered one, by age; at the
+end a line with their number. Amounts are decimal strings. The file appears under its name only when
+it is complete, and what does not add up when it is read is refused. The replay may begin from it
+instead of the beginning of the log.
 """
 
 import gzip
@@ -17,10 +18,10 @@ from types import TracebackType
 from typing import IO, Any, Self, cast
 
 from exchange.money import format_amount, to_units
-from matching.engine import BUY, SELL, Engine, MarketState
-from matching.recovery import Recovered, Scale, markets_on, open_market
+from matching.engine import BUY, SELL, Engine, MarketState, PlaceStop
+from matching.recovery import Recovered, Scale, markets_on, open_market, price_of_trade
 from matching.replay.beginning import CannotReplayError, LogBeginning
-from orders.models import STATES
+from orders.models import STATES, Market
 
 KIND = "exchange-checkpoint"
 VERSION = 1
@@ -61,7 +62,8 @@ class Archive:
             raise ArchiveError(f"Partition {partition} is not in the archive.")
         for market in markets_on(partition):
             if market.symbol not in found.scales:
-                open_market(found.engine, found.scales, market, last_trade_id=0)
+                open_market(found.engine, found.scales, market)
+            _know_last_price(found, market)
         # Its own epoch may be a later one of the same log; what counts is the log.
         return Recovered(partition, found.engine, found.scales, log.first_epoch)
 
@@ -105,6 +107,7 @@ class ArchiveWriter:
                         symbol, engine.book(symbol).last_trade_id,
                         format_amount(scale.tick), format_amount(scale.lot),
                         engine.state_of(symbol), engine.change_of(symbol),
+                        format_amount(engine.book(symbol).last_price * scale.tick),
                     ]
                     for symbol, scale in sorted(state.scales.items())
                 ],
@@ -119,6 +122,17 @@ class ArchiveWriter:
                         "buy" if order.side == BUY else "sell",
                         format_amount(order.price * scale.tick),
                         format_amount(order.remaining * scale.lot),
+                    ]
+                )  # fmt: skip
+            for stop, elected in engine.stops(symbol).by_age():
+                self._orders += 1
+                self._write(
+                    [
+                        symbol, stop.order_id, stop.user_id, "buy" if stop.side == BUY else "sell",
+                        format_amount(stop.price * scale.tick),
+                        format_amount(stop.quantity * scale.lot),
+                        format_amount(stop.stop_price * scale.tick),
+                        stop.time_in_force, stop.post_only, stop.prevention, elected,
                     ]
                 )  # fmt: skip
 
@@ -177,22 +191,41 @@ def _read(lines: Iterator[Any]) -> Archive:
 
 def _partition(line: dict[str, Any], epoch: int) -> Recovered:
     engine, scales = Engine(line["offset"]), {}
-    for symbol, last_trade_id, tick, lot, *state in line["markets"]:
-        name, change_id = state or ("open", 0)  # an archive of before says nothing of states
+    for symbol, last_trade_id, tick, lot, *more in line["markets"]:
+        # An archive of before says nothing of states, or nothing of prices.
+        name, change_id, price = more + ["open", 0, "0"][len(more) :]
         assert name in STATES, "no state of a market"
-        engine.add_market(symbol, last_trade_id, state=cast(MarketState, name), change_id=change_id)
-        scales[symbol] = Scale(Decimal(tick), Decimal(lot))
+        scales[symbol] = scale = Scale(Decimal(tick), Decimal(lot))
+        engine.add_market(
+            symbol, last_trade_id, last_price=to_units(Decimal(price), scale.tick),
+            state=cast(MarketState, name), change_id=change_id,
+        )  # fmt: skip
     return Recovered(line["partition"], engine, scales, epoch)
 
 
 def _restore(state: Recovered, line: list[Any]) -> None:
-    market, order_id, user_id, side, price, remaining = line
+    market, order_id, user_id, side, price, quantity, *stop = line
     scale = state.scales[market]
-    state.engine.restore(
-        market,
-        order_id,
-        user_id,
+    order = (
         BUY if side == "buy" else SELL,
         to_units(Decimal(price), scale.tick),
-        to_units(Decimal(remaining), scale.lot),
+        to_units(Decimal(quantity), scale.lot),
     )
+    if not stop:
+        state.engine.restore(market, order_id, user_id, *order)
+        return
+    stop_price, time_in_force, post_only, prevention, elected = stop
+    command = PlaceStop(
+        order_id, user_id, market, *order, to_units(Decimal(stop_price), scale.tick),
+        time_in_force, post_only, prevention,
+    )  # fmt: skip
+    state.engine.restore_stop(command, elected=elected)
+
+
+def _know_last_price(found: Recovered, market: Market) -> None:
+    """Ask Postgres for the price of a last trade if the archive is of before that was in it."""
+    book = found.engine.book(market.symbol)
+    if book.last_trade_id and not book.last_price:
+        price = price_of_trade(market, book.last_trade_id)
+        if price is not None:
+            book.last_price = to_units(price, found.scales[market.symbol].tick)

@@ -3,11 +3,14 @@
 Epochs that begin for a missing result or a resumed halt go on in the same log; one for a new or a
 cut log does not. The log can be replayed from the latest of those: e0. The books at its beginning
 are the orders placed before e0 and not finished before it, less what the trades before e0 have
-taken. A trade belongs to the epoch of its taker.
+taken. A trade belongs to the epoch of its taker; if that is a stop order, to that of its trigger.
+A stop order waits if it was placed before e0 and triggered later, or never. It was elected then if
+its election is of an epoch before e0.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import cast
 
 from django.db import connection
@@ -16,13 +19,15 @@ from balances.models import LogEpoch
 from exchange.records import NO_OFFSET
 from matching.engine import CrossedBook, DuplicateOrder, Engine, MarketState
 from matching.recovery import (
+    LastTrade,
     LiveOrder,
     Recovered,
     Scale,
     StateChange,
+    WaitingStop,
     markets_on,
     open_market,
-    restore_order,
+    restore,
 )
 from matching.replay.tally import Tally
 from orders.models import MarketChange
@@ -60,20 +65,24 @@ def present_log() -> LogBeginning:
 def state_at_beginning(partition: int, log: LogBeginning, tally: Tally) -> Recovered:
     """Return the engine of `partition` as it was when `log` began."""
 
-    def note(row: LiveOrder, problem: str) -> None:
+    def note(row: LiveOrder | WaitingStop, problem: str) -> None:
         tally.add(partition, row[0], row[2], problem)
 
     engine = Engine(log.offsets.get(partition, NO_OFFSET))
     scales: dict[str, Scale] = {}
     markets = markets_on(partition)
-    last_trade_ids = _last_trade_ids([market.symbol for market in markets], log.first_epoch)
+    last_trades = _last_trades([market.symbol for market in markets], log.first_epoch)
     states = _states_before(log.first_epoch)
     for market in markets:
-        open_market(
-            engine, scales, market, last_trade_id=last_trade_ids.get(market.symbol, 0),
+        problem = open_market(
+            engine, scales, market, last_trade=last_trades.get(market.symbol),
             state=states.get(market.symbol, (0, "open")),
         )  # fmt: skip
-    rows = _live_before(list(scales), log.first_epoch)
+        if problem:
+            tally.add(partition, None, market.symbol, problem)
+    rows: Iterable[LiveOrder | WaitingStop] = chain(
+        _live_before(list(scales), log.first_epoch), _waiting_before(list(scales), log.first_epoch)
+    )
     tally.looked_at += restore_orders(engine, scales, rows, note)
     return Recovered(partition, engine, scales, log.first_epoch)
 
@@ -81,18 +90,18 @@ def state_at_beginning(partition: int, log: LogBeginning, tally: Tally) -> Recov
 def restore_orders(
     engine: Engine,
     scales: dict[str, Scale],
-    rows: Iterator[LiveOrder],
-    note: Callable[[LiveOrder, str], None],
+    rows: Iterable[LiveOrder | WaitingStop],
+    note: Callable[[LiveOrder | WaitingStop, str], None],
 ) -> int:
-    """Put `rows` into the books and return how many they are.
+    """Put `rows` where they were and return how many they are.
 
-    One that cannot have been resting is left out, and `note` is told.
+    One that cannot have been there is left out, and `note` is told.
     """
     count = 0
     for row in rows:
         count += 1
         try:
-            restore_order(engine, scales, row)
+            restore(engine, scales, row)
         except (CrossedBook, DuplicateOrder, ValueError, AssertionError) as error:
             note(row, f"{type(error).__name__}: {error}")
     return count
@@ -107,10 +116,10 @@ def _states_before(epoch: int) -> dict[str, StateChange]:
     }
 
 
-def _last_trade_ids(markets: Sequence[str], epoch: int) -> dict[str, int]:
+def _last_trades(markets: Sequence[str], epoch: int) -> dict[str, LastTrade]:
     with connection.cursor() as cursor:
-        cursor.execute(_LAST_TRADE_IDS, {"markets": list(markets), "epoch": epoch})
-        return dict(cursor.fetchall())
+        cursor.execute(_LAST_TRADES, {"markets": list(markets), "epoch": epoch})
+        return {row[0]: LastTrade._make(row[1:]) for row in cursor.fetchall()}
 
 
 def _live_before(markets: Sequence[str], epoch: int) -> Iterator[LiveOrder]:
@@ -121,12 +130,24 @@ def _live_before(markets: Sequence[str], epoch: int) -> Iterator[LiveOrder]:
             yield from rows
 
 
+def _waiting_before(markets: Sequence[str], epoch: int) -> Iterator[WaitingStop]:
+    """Yield the orders that were untriggered when `epoch` began, the oldest first."""
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(_WAITING_BEFORE, {"markets": list(markets), "epoch": epoch})
+        while rows := cursor.fetchmany(FETCH):
+            yield from map(WaitingStop._make, rows)
+
+
 _TAKER = "CASE t.taker_side WHEN 'buy' THEN t.buy_order_id ELSE t.sell_order_id END"
 
-_LAST_TRADE_IDS = f"""
-SELECT t.market_id, max(t.trade_id)
-FROM balances_trade t JOIN orders_order taker ON taker.id = {_TAKER}
-WHERE t.market_id = ANY(%(markets)s) AND taker.epoch < %(epoch)s GROUP BY t.market_id
+_TAKEN_IN = "coalesce(taker.triggered_epoch, taker.epoch)"
+
+_LAST_TRADES = f"""
+SELECT market_id, trade_id, price FROM (
+  SELECT t.market_id, max(t.trade_id) AS trade_id
+  FROM balances_trade t JOIN orders_order taker ON taker.id = {_TAKER}
+  WHERE t.market_id = ANY(%(markets)s) AND {_TAKEN_IN} < %(epoch)s GROUP BY t.market_id
+) last JOIN balances_trade USING (market_id, trade_id)
 """  # noqa: S608 - our own SQL
 
 _LIVE_BEFORE = f"""
@@ -138,6 +159,7 @@ WITH old AS (
   FROM orders_order
   WHERE market_id = ANY(%(markets)s) AND epoch < %(epoch)s AND status <> 'rejected'
     AND (finished_epoch IS NULL OR finished_epoch >= %(epoch)s)
+    AND (stop_price IS NULL OR triggered_epoch < %(epoch)s)
 ), gone AS (
   SELECT t.id, sum(t.quantity) AS quantity FROM (
     SELECT old.id, t.quantity, {_TAKER} AS taker_id
@@ -152,9 +174,19 @@ WITH old AS (
     SELECT old.id, d.quantity, d.taker_order_id
     FROM old JOIN balances_decrement d ON d.maker_order_id = old.id
   ) t JOIN orders_order taker ON taker.id = t.taker_id
-  WHERE taker.epoch < %(epoch)s GROUP BY 1
+  WHERE {_TAKEN_IN} < %(epoch)s GROUP BY 1
 )
 SELECT old.id, user_id, market_id, side, price, old.quantity, coalesce(gone.quantity, 0)
 FROM old LEFT JOIN gone USING (id)
 ORDER BY epoch, "offset", rank
 """  # noqa: S608 - our own SQL
+
+_WAITING_BEFORE = """
+SELECT id, user_id, market_id, side, price, quantity, stop_price, time_in_force, post_only,
+  self_trade_prevention, coalesce(elected_epoch < %(epoch)s, false)
+FROM orders_order
+WHERE market_id = ANY(%(markets)s) AND epoch < %(epoch)s AND status <> 'rejected'
+  AND (finished_epoch IS NULL OR finished_epoch >= %(epoch)s)
+  AND stop_price IS NOT NULL AND (triggered_epoch IS NULL OR triggered_epoch >= %(epoch)s)
+ORDER BY epoch, "offset"
+"""

@@ -6,9 +6,21 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from exchange.money import format_amount
-from matching.engine import BUY, Engine, OrderBook
+from matching.engine import BUY, Engine, OrderBook, StopBook
 from matching.recovery import Scale
 from matching.replay.tally import Tally
+
+
+class _Waiting(NamedTuple):
+    """A stop order as a person compares it. `turn`: its rank among those that are next."""
+
+    side: str
+    quantity: Decimal
+    price: Decimal
+    stop_price: Decimal
+    rules: str
+    elected: bool
+    turn: int
 
 
 class _Resting(NamedTuple):
@@ -24,9 +36,10 @@ class _Resting(NamedTuple):
 def compare_books(
     replayed: Engine, settled: Engine, scales: Mapping[str, Scale], tally: Tally
 ) -> None:
-    """Compare each market's book; name the orders in which two books differ."""
+    """Compare each market's book and its stop orders; name the orders in which they differ."""
     for market in settled.markets:
         ours, theirs = replayed.book(market), settled.book(market)
+        _name_stops(market, replayed.stops(market), settled.stops(market), scales[market], tally)
         tally.looked_at += len(theirs)
         for what, of in (("state", Engine.state_of), ("change of state", Engine.change_of)):
             if of(replayed, market) != of(settled, market):
@@ -35,12 +48,14 @@ def compare_books(
             continue
         if ours.last_trade_id != theirs.last_trade_id:
             tally.add(market, None, "last trade number", ours.last_trade_id, theirs.last_trade_id)
+        if ours.last_price != theirs.last_price:
+            tally.add(market, None, "last price", ours.last_price, theirs.last_price)
         _name_orders(market, ours, theirs, scales[market], tally)
 
 
 def book_hash(book: OrderBook) -> str:
-    """Return the SHA-256 (hex) of a book: its last trade number, its orders by priority."""
-    digest = sha256(f"{book.last_trade_id} {len(book)}\n".encode())
+    """Return the SHA-256 (hex) of a book: its last trade, its orders by priority."""
+    digest = sha256(f"{book.last_trade_id} {book.last_price} {len(book)}\n".encode())
     for order in book.orders():
         digest.update((" ".join(map(str, order)) + "\n").encode())
     return digest.hexdigest()
@@ -59,6 +74,36 @@ def _name_orders(
             # The place of an order behind one that is missing differs too: that says nothing new.
             if a != b and (name != "place" or by_log.keys() == settled.keys()):
                 tally.add(market, order_id, name, a, b)
+
+
+def _name_stops(market: str, ours: StopBook, theirs: StopBook, scale: Scale, tally: Tally) -> None:
+    by_log, settled = _waiting(ours, scale), _waiting(theirs, scale)
+    tally.looked_at += len(settled)
+    for order_id in sorted(by_log.keys() | settled.keys()):
+        left, right = by_log.get(order_id), settled.get(order_id)
+        if left is None or right is None:
+            what = "waits", "does not wait"
+            tally.add(market, order_id, "stop", what[left is None], what[right is None])
+            continue
+        for name, a, b in zip(_Waiting._fields, left, right, strict=True):
+            # As with the places in a book: only if no other difference explains it.
+            if a != b and (name != "turn" or by_log.keys() == settled.keys()):
+                tally.add(market, order_id, name, a, b)
+
+
+def _waiting(stops: StopBook, scale: Scale) -> dict[int, _Waiting]:
+    return {
+        order.order_id: _Waiting(
+            "buy" if order.side == BUY else "sell",
+            order.quantity * scale.lot,
+            order.price * scale.tick,
+            order.stop_price * scale.tick,
+            f"{order.time_in_force} {order.post_only} {order.prevention}",
+            elected,
+            turn,
+        )
+        for turn, (order, elected) in enumerate(stops.orders())
+    }
 
 
 def _resting(book: OrderBook, scale: Scale) -> dict[int, _Resting]:

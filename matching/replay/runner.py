@@ -5,9 +5,10 @@ goes on meanwhile is not looked at. Of the log there is a piece in memory at a t
 books of one partition.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,12 +24,14 @@ from matching.recovery import (
     LiveOrder,
     Recovered,
     Scale,
-    last_trade_id,
+    WaitingStop,
+    last_trade,
     live_orders,
     markets_on,
     open_market,
     settled_state,
     snapshot,
+    waiting_stops,
 )
 from matching.replay.archive import Archive, ArchiveWriter
 from matching.replay.beginning import (
@@ -257,15 +260,18 @@ class _Session(ExitStack):
 def _settled_state(checkpoint: Checkpoint, tallies: Tallies) -> Recovered:
     """Return the engine of a partition as a worker would recover it, and name what does not fit."""
 
-    def note(row: LiveOrder, problem: str) -> None:
+    def note(row: LiveOrder | WaitingStop, problem: str) -> None:
         tallies.books.add(row[2], row[0], problem, None, None)
 
     engine = Engine(checkpoint.offset)
     scales: dict[str, Scale] = {}
     for market in markets_on(checkpoint.partition):
-        open_market(
-            engine, scales, market, last_trade_id=last_trade_id(market),
-            state=settled_state(market),
-        )  # fmt: skip
-    restore_orders(engine, scales, live_orders(list(scales)), note)
+        problem = open_market(
+            engine, scales, market, last_trade=last_trade(market), state=settled_state(market)
+        )
+        if problem:
+            tallies.books.add(market.symbol, None, problem, None, None)
+    markets = list(scales)
+    rows: Iterable[LiveOrder | WaitingStop] = chain(live_orders(markets), waiting_stops(markets))
+    restore_orders(engine, scales, rows, note)
     return Recovered(checkpoint.partition, engine, scales, checkpoint.epoch_id)

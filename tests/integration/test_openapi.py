@@ -5,6 +5,7 @@ That every answer is documented is checked by `ApiClient` in all tests of the in
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from django.views.generic import View
 from drf_spectacular.generators import SchemaGenerator
 
+from balances import services
 from balances.models import Transfer
 from exchange.access import signatures
 from exchange.api import schema_view
@@ -159,6 +161,7 @@ def test_the_examples_of_an_order_are_what_the_service_takes(
     exchange_world.pump()
     Market.objects.update(price_band="0.1")  # what a market order needs
     body = openapi()["paths"]["/orders"]["post"]["requestBody"]["content"]["application/json"]
+    services.deposit(user_id=1, asset="ADA", amount=Decimal(10))  # what the stop order sells
     for example in body["examples"].values():
         response = api.post("/orders", example["value"], content_type="application/json")
         assert response.status_code == 201

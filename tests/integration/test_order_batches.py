@@ -56,6 +56,21 @@ def test_a_batch_stores_what_single_requests_store(exchange_world: World, api: A
     assert differences() == []
 
 
+def test_stop_orders_in_a_batch(exchange_world: World, api: ApiClient) -> None:
+    stop = {**SHORT, "type": "stop_limit", "stop_price": "1.95", "quantity": 1}
+    found = results(api, stop, SHORT, {**stop, "stop_price": "1.95001"}, {**SHORT, "stop_price": 2})
+    refused = [(422, "stop_price_not_on_tick"), (422, "stop_price_needs_stop")]
+    assert said(found) == [201, 201, *refused]
+    order = found[0]["order"]
+    assert (order["type"], order["stop_price"]) == ("stop_limit", "1.95")
+    assert api.get(f"/orders/{order['id']}").json() == order
+    outbox.flush()
+    exchange_world.pump()
+    statuses = dict(Order.objects.values_list("order_type", "status"))
+    assert statuses == {"stop_limit": "untriggered", "limit": "open"}
+    assert differences() == []
+
+
 def test_the_orders_of_a_batch_are_on_the_log_in_its_order(
     exchange_world: World, api: ApiClient
 ) -> None:

@@ -29,10 +29,11 @@ def test_the_short_form_stores_an_order(api: ApiClient) -> None:
     assert response.json() == {
         "id": order.pk, "client_order_id": None, "user_id": 1, "market": "ADA-USDT", "side": "buy",
         "type": "limit", "time_in_force": "gtc", "post_only": False,
-        "self_trade_prevention": "cancel_taker", "expires_at": None, "price": "1.9", "quantity": "10",
+        "self_trade_prevention": "cancel_taker", "expires_at": None, "price": "1.9", "stop_price": None, "quantity": "10",
         "quote_amount": None, "filled_quantity": "0", "prevented_quantity": "0", "remaining_quantity": "10", "filled_quote": "0",
         "maker_fee_rate": "0", "taker_fee_rate": "0",
         "status": "pending", "reason": "", "cancel_requested": False, "finished_at": None,
+        "elected_at": None, "triggered_at": None,
         "created_at": order.created_at.isoformat().replace("+00:00", "Z"),
     }  # fmt: skip
     assert balance_of(1, "USDT") == ("981", "19")
@@ -192,6 +193,7 @@ def test_an_order_shows_what_became_of_it(exchange_world: World, api: ApiClient)
         {"time_in_force": "fok", "self_trade_prevention": "cancel_both"},
         {"post_only": True, "self_trade_prevention": "decrement_and_cancel"},
         {"time_in_force": "gtd", "expires_at": "2090-01-31T12:00:00Z", "post_only": True},
+        {"type": "stop_limit", "stop_price": "1.95", "time_in_force": "ioc"},
     ],
 )
 def test_an_order_has_the_rules_that_it_was_sent_with(
@@ -207,11 +209,57 @@ def test_an_order_has_the_rules_that_it_was_sent_with(
     outbox.flush()
     event = decode_order_event(exchange_world.order_events()[0].value)
     assert isinstance(event, NewOrder)
-    said = {name: getattr(event, name) for name in rules}
+    names = {"type": "order_type"}
+    said = {name: getattr(event, names.get(name, name)) for name in rules}
     assert said == rules | (
         {"expires_at": "2090-01-31T12:00:00+00:00"} if "expires_at" in rules else {}
     )
     exchange_world.pump()
+    assert differences() == []
+
+
+def test_a_stop_order_says_how_far_it_is(exchange_world: World, api: ApiClient) -> None:
+    world = exchange_world
+    number = api.order(type="stop_limit", stop_price="1.95", price="2", quantity=1).json()["id"]
+    outbox.flush()
+    world.pump()
+    waits = api.get(f"/orders/{number}").json()
+    assert (waits["status"], waits["elected_at"], waits["triggered_at"]) == (
+        "untriggered", None, None
+    )  # fmt: skip
+    assert [o["id"] for o in api.get("/orders", {"status": "untriggered"}).json()["results"]] == [
+        number
+    ]
+    assert api.get(f"/orders/{number}/trace").json()["trigger"] == []
+    world.place(2, "sell", 1, "1.95")
+    world.place(1, "buy", 1, "1.95")
+    world.pump()
+    elected = api.get(f"/orders/{number}").json()
+    assert (elected["status"], elected["triggered_at"]) == ("untriggered", None)
+    assert elected["elected_at"] is not None
+    outbox.flush()
+    world.pump()
+    came = api.get(f"/orders/{number}").json()
+    assert (came["status"], came["elected_at"]) == ("open", elected["elected_at"])
+    assert came["triggered_at"] is not None
+    stages = api.get(f"/orders/{number}/trace").json()["trigger"]
+    assert [stage["at"] for stage in stages if stage["at"]] == [
+        came["elected_at"], came["triggered_at"]
+    ]  # fmt: skip
+
+
+def test_all_of_ones_orders_are_canceled_those_that_wait_for_a_price_too(
+    exchange_world: World, api: ApiClient
+) -> None:
+    api.order(type="stop_limit", stop_price="1.95", price="2", quantity=1)
+    outbox.flush()
+    exchange_world.pump()
+    asked = api.delete("/orders?user_id=1").json()
+    assert asked == {"cancel_requested": 1, "more": False}
+    outbox.flush()
+    exchange_world.pump()
+    assert Order.objects.get().status == "canceled"
+    assert balance_of(1, "USDT") == ("1000", "0")
     assert differences() == []
 
 

@@ -19,10 +19,17 @@ of its budget pays for; lots taken from it with its own user's order count as pa
 one lot with the next order, or there is no next order and it is not one lot at the price of the last one
 that took lots from it, it is done: filled if it has traded, canceled with `budget_too_small` if nothing has
 become of it at all, and canceled as self-trades cancel if it has been reduced.
+
+And: a stop order waits outside the book. A buy is elected by a trade at its stop price or higher, a sell
+by one at its stop price or lower; a trade elects those nearest to the price before it first, of these the
+oldest first. One whose stop price the last trade has reached when it comes is elected at once. If
+`max_stops` orders wait already, one that would wait is canceled. Elected, it comes as a limit order with
+its trigger, not before; a trigger of what is not elected does nothing. A market that is halted or
+cancel-only cancels stop orders that come.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 SideName = Literal["buy", "sell"]
 
@@ -38,6 +45,20 @@ class Row:
     side: SideName
     price: int
     remaining: int
+
+
+@dataclass
+class StopRow:
+    """A stop order that has not been triggered. `order`: how it will come, as `place` takes it."""
+
+    row: Row
+    stop_price: int
+    order: dict[str, Any]
+    elected: bool = False
+
+    def is_reached(self, price: int) -> bool:
+        """Return whether a trade at `price` elects it."""
+        return price >= self.stop_price if self.row.side == "buy" else price <= self.stop_price
 
 
 @dataclass(frozen=True)
@@ -78,6 +99,7 @@ class NaiveResult:
     reason: str = ""
     self_trades: tuple[NaiveSelfTrade, ...] = ()
     prevented_quantity: int = 0
+    elected: tuple[int, ...] = ()
 
 
 @dataclass
@@ -93,8 +115,78 @@ class NaiveExchange:
     """Per market the highest change so far, and its state; open before any."""
     events: list[int] = field(default_factory=list)
     """The offsets of all events, in order."""
+    last_prices: dict[str, int] = field(default_factory=dict)
+    """Per market the price of its last trade; absent before any."""
+    stops: list[StopRow] = field(default_factory=list)
+    max_stops: int = 10_000
 
-    def place(  # noqa: PLR0912 - the rules, one after the other
+    def place(
+        self,
+        offset: int,
+        *,
+        order_id: int,
+        **order: Any,
+    ) -> NaiveResult | None:
+        """Take a new limit order."""
+        self.events.append(offset)
+        if order_id in self.known_ids:
+            return None
+        self.known_ids.add(order_id)
+        return self.come(offset, order_id=order_id, **order)
+
+    def place_stop(
+        self, offset: int, *, order_id: int, stop_price: int, **order: Any
+    ) -> NaiveResult | None:
+        """Take a new stop order."""
+        self.events.append(offset)
+        if order_id in self.known_ids:
+            return None
+        self.known_ids.add(order_id)
+        self.arrivals += 1
+        market, quantity = order["market"], order["quantity"]
+        row = Row(
+            self.arrivals, market, order_id, order["user_id"], order["side"], order["price"], quantity
+        )  # fmt: skip
+        stop = StopRow(row, stop_price, {"order_id": order_id, **order})
+        state = self.states.get(market, (0, "open"))[1]
+        reason = ""
+        if state in ("halted", "cancel_only"):
+            reason = f"market_{state}"
+        elif market in self.last_prices and stop.is_reached(self.last_prices[market]):
+            stop.elected = True
+        elif len(self.waiting_stops(market)) >= self.max_stops:
+            reason = "too_many_stops"
+        if reason:
+            return self.result(offset, row, "canceled", canceled_quantity=quantity, reason=reason)
+        self.stops.append(stop)
+        return self.result(
+            offset, row, "untriggered", elected=(order_id,) if stop.elected else ()
+        )  # fmt: skip
+
+    def trigger(self, offset: int, *, market: str, order_id: int) -> NaiveResult | None:
+        """Let an elected stop order come."""
+        self.events.append(offset)
+        for stop in self.stops:
+            if stop.row.order_id == order_id and stop.row.market == market and stop.elected:
+                self.stops.remove(stop)
+                return self.come(offset, **stop.order)
+        return None
+
+    def elect(self, market: str, price: int) -> list[int]:
+        """Elect what a trade at `price` reaches."""
+        before = self.last_prices.get(market, price)
+        self.last_prices[market] = price
+        reached = [stop for stop in self.waiting_stops(market) if stop.is_reached(price)]
+        reached.sort(key=lambda stop: (abs(stop.stop_price - before), stop.row.arrival))
+        for stop in reached:
+            stop.elected = True
+        return [stop.row.order_id for stop in reached]
+
+    def waiting_stops(self, market: str) -> list[StopRow]:
+        """Return the untriggered orders of a market that are not elected."""
+        return [stop for stop in self.stops if stop.row.market == market and not stop.elected]
+
+    def come(  # noqa: PLR0912 - the rules, one after the other
         self,
         offset: int,
         *,
@@ -108,15 +200,12 @@ class NaiveExchange:
         post_only: bool = False,
         prevention: str = "none",
         budget: int = 0,
-    ) -> NaiveResult | None:
+    ) -> NaiveResult:
         """Match one limit order, one trade at a time."""
-        self.events.append(offset)
-        if order_id in self.known_ids:
-            return None
-        self.known_ids.add(order_id)
         self.arrivals += 1
         taker = Row(self.arrivals, market, order_id, user_id, side, price, quantity)
         trades: list[NaiveTrade] = []
+        elected: list[int] = []
         state = self.states.get(market, (0, "open"))[1]
         if state in ("halted", "cancel_only") or (state == "post_only" and self.makers_for(taker)):
             return self.result(
@@ -164,6 +253,7 @@ class NaiveExchange:
             last_price = maker.price
             self.rows = [row for row in self.rows if row.remaining > 0]
             self.last_trade_ids[market] += 1
+            elected += self.elect(market, maker.price)
             trades.append(
                 NaiveTrade(
                     trade_id=self.last_trade_ids[market],
@@ -190,7 +280,7 @@ class NaiveExchange:
             return self.result(
                 offset, taker, "canceled", canceled_quantity=taker.remaining,
                 trades=tuple(trades), reason=reason, self_trades=tuple(self_trades),
-                prevented_quantity=prevented,
+                prevented_quantity=prevented, elected=tuple(elected),
             )  # fmt: skip
         if taker.remaining == 0:
             status = "filled"
@@ -200,7 +290,7 @@ class NaiveExchange:
             status = "open"
         return self.result(
             offset, taker, status, trades=tuple(trades), self_trades=tuple(self_trades),
-            prevented_quantity=prevented,
+            prevented_quantity=prevented, elected=tuple(elected),
         )  # fmt: skip
 
     def prevent(self, taker: Row, maker: Row, prevention: str, both: int) -> NaiveSelfTrade:
@@ -242,6 +332,12 @@ class NaiveExchange:
             if row.order_id == order_id and row.market == market:
                 self.rows = [other for other in self.rows if other is not row]
                 return self.result(offset, row, "canceled", canceled_quantity=row.remaining)
+        for stop in self.stops:
+            if stop.row.order_id == order_id and stop.row.market == market:
+                self.stops.remove(stop)
+                return self.result(
+                    offset, stop.row, "canceled", canceled_quantity=stop.row.remaining
+                )
         return None
 
     def result(
@@ -255,6 +351,7 @@ class NaiveExchange:
         reason: str = "",
         self_trades: tuple[NaiveSelfTrade, ...] = (),
         prevented_quantity: int = 0,
+        elected: tuple[int, ...] = (),
     ) -> NaiveResult:
         """Build the result of the event at `offset`."""
         return NaiveResult(
@@ -271,6 +368,7 @@ class NaiveExchange:
             reason=reason,
             self_trades=self_trades,
             prevented_quantity=prevented_quantity,
+            elected=elected,
         )
 
     def makers_for(self, taker: Row) -> list[Row]:

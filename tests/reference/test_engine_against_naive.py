@@ -149,6 +149,7 @@ def in_naive_terms(execution: Execution | None) -> NaiveResult | None:
         reason=execution.reason,
         self_trades=tuple(NaiveSelfTrade(*prevented) for prevented in execution.self_trades),
         prevented_quantity=execution.prevented_quantity,
+        elected=execution.elected,
     )
 
 
@@ -184,6 +185,7 @@ def rebuilt_from(naive: NaiveExchange, position: int) -> Engine:
         engine.add_market(
             market,
             naive.last_trade_ids[market],
+            last_price=naive.last_prices.get(market, 0),
             state=cast(MarketState, state),
             change_id=change_id,
         )

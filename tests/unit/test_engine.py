@@ -219,7 +219,7 @@ def test_the_state_hash_is_of_the_books_alone() -> None:
     # When the same book is reached by a restore, at another position
     restored = Engine(position=77)
     restored.add_market(EUR, last_trade_id=41)
-    restored.add_market(BTC, last_trade_id=1)
+    restored.add_market(BTC, last_trade_id=1, last_price=100)
     restored.restore(BTC, 1, 101, SELL, 100, 3)
     restored.restore(BTC, 2, 102, SELL, 100, 4)
 

@@ -38,7 +38,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "asset": st.one_of(st.just("ADA"), st.sampled_from(["", "A" * 11, "ADA\n", "ADA "]), _TEXT),
     "side": st.one_of(st.sampled_from(["buy", "sell"]), _TEXT),
     "order_type": st.one_of(st.sampled_from(["buy", "sell"]), _TEXT),
-    "type": st.one_of(st.sampled_from(["limit", "market"]), _TEXT),
+    "type": st.one_of(st.sampled_from(["limit", "market", "stop_limit"]), _TEXT),
     "time_in_force": st.one_of(st.sampled_from(["gtc", "ioc", "fok", "gtd"]), _TEXT),
     "post_only": st.one_of(st.booleans(), st.sampled_from([1, 0, "true", None, "yes"])),
     "self_trade_prevention": st.one_of(
@@ -51,6 +51,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     ),
     "quote_amount": _AMOUNTS,
     "expires_at": st.one_of(st.just("2030-01-01T00:00:00Z"), _TEXT),
+    "stop_price": _AMOUNTS,
     "note": _TEXT,
 }
 _PLAIN: dict[str, Any] = {"asset": "ADA", "order_type": "buy", "quantity": 10, "price": "1.9"}
@@ -100,6 +101,8 @@ _STORED = st.decimals(min_value=0, max_value=10**19, places=18)
     st.builds(
         Order, id=st.integers(1), user_id=st.integers(1), market_id=st.just("ADA-USDT"),
         side=st.sampled_from(Order.Side.values), price=_STORED, quantity=_STORED,
+        stop_price=st.none() | _STORED, elected_at=st.none() | _MOMENTS,
+        triggered_at=st.none() | _MOMENTS,
         filled_quantity=_STORED, filled_quote=_STORED, prevented_quantity=_STORED,
         time_in_force=st.sampled_from(Order.TimeInForce.values), post_only=st.booleans(),
         order_type=st.sampled_from(Order.Type.values), quote_amount=st.none() | _STORED,

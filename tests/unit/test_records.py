@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from exchange.records import (
@@ -15,6 +16,7 @@ from exchange.records import (
     RecordError,
     SelfTrade,
     Trade,
+    TriggerOrder,
     decode_order_event,
     decode_trade_event,
     encode,
@@ -27,6 +29,10 @@ NEW = NewOrder(
 CANCEL = CancelOrder(
     order_id=1, user_id=2, market="ADA-USDT", created_at="2026-01-01T00:00:00+00:00"
 )
+TRIGGER = TriggerOrder(
+    order_id=1, user_id=2, market="ADA-USDT", created_at="2026-01-01T00:00:00+00:00"
+)
+STOP = msgspec.structs.replace(NEW, order_type="stop_limit", stop_price="1.95")
 CHANGE = ChangeMarket(
     change_id=3, market="ADA-USDT", state="cancel_only", created_at="2026-01-01T00:00:00+00:00"
 )
@@ -48,6 +54,8 @@ EXECUTION = Execution(
 Decode = Callable[[bytes], Any]
 RECORDS = [
     pytest.param(NEW, decode_order_event, id="new"),
+    pytest.param(STOP, decode_order_event, id="stop"),
+    pytest.param(TRIGGER, decode_order_event, id="trigger"),
     pytest.param(CANCEL, decode_order_event, id="cancel"),
     pytest.param(CHANGE, decode_order_event, id="change"),
     pytest.param(EXECUTION, decode_trade_event, id="execution"),
@@ -96,7 +104,7 @@ def test_an_unknown_field_is_refused(record: Any, decode: Decode) -> None:
 
 def test_a_new_order_from_before_there_were_rules_has_none() -> None:
     fields = fields_of(NEW)
-    for name in ("post_only", "self_trade_prevention", "expires_at", "quote_amount"):
+    for name in ("post_only", "self_trade_prevention", "expires_at", "quote_amount", "stop_price"):
         del fields[name]
     old = decode_order_event(json.dumps(fields).encode())
     assert isinstance(old, NewOrder)
@@ -105,11 +113,11 @@ def test_a_new_order_from_before_there_were_rules_has_none() -> None:
 
 def test_an_execution_from_before_there_were_rules_has_prevented_nothing() -> None:
     fields = fields_of(EXECUTION)
-    for name in ("self_trades", "prevented_quantity"):
+    for name in ("self_trades", "prevented_quantity", "elected"):
         del fields[name]
     old = decode_trade_event(json.dumps(fields).encode())
     assert isinstance(old, Execution)
-    assert (old.self_trades, old.prevented_quantity) == ((), "0")
+    assert (old.self_trades, old.prevented_quantity, old.elected) == ((), "0", ())
 
 
 def test_an_unknown_field_inside_a_trade_is_refused() -> None:
@@ -122,8 +130,8 @@ def test_an_unknown_field_inside_a_trade_is_refused() -> None:
 def test_every_missing_field_without_a_default_is_refused(record: Any, decode: Decode) -> None:
     optional = {
         "v", "request_id", "reason", "canceled_quantity", "trades", "self_trades",
-        "prevented_quantity", "post_only", "self_trade_prevention", "maker_fee_rate",
-        "taker_fee_rate", "expires_at", "quote_amount",
+        "prevented_quantity", "elected", "post_only", "self_trade_prevention", "maker_fee_rate",
+        "taker_fee_rate", "expires_at", "quote_amount", "stop_price",
     }  # fmt: skip
     fields = fields_of(record)
     if decode is decode_trade_event:
@@ -202,6 +210,7 @@ def test_a_market_that_cannot_be_one_is_refused(market: str) -> None:
     [
         ("side", "hold"), ("order_type", "stop"), ("time_in_force", "day"), ("created_at", 5),
         ("request_id", 5), ("post_only", 1), ("self_trade_prevention", "cancel"), ("expires_at", 5),
+        ("stop_price", "-1"), ("stop_price", None),
     ],
 )  # fmt: skip
 def test_a_new_order_of_a_kind_nobody_knows_is_refused(field: str, value: Any) -> None:

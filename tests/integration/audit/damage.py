@@ -40,6 +40,7 @@ def books(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         )
         random_flow(world, seed=3, count=60)
         world.pump()
+        place_stops(world)
         begin_anew(world)
         random_flow(world, seed=4, count=60)
         prevent_a_self_trade(world)
@@ -57,6 +58,19 @@ def prevent_a_self_trade(world: World) -> None:
     services.deposit(user_id=1, asset="ETH", amount=Decimal(10))
     world.place(1, "sell", 5, 20, market="ETH-USDT")
     world.place(1, "buy", 2, 20, market="ETH-USDT", self_trade_prevention="decrement_and_cancel")
+
+
+def place_stops(world: World) -> None:
+    """Stop orders of user 1: one has come to the book, one is elected, two wait."""
+    for user_id in (1, 2):
+        services.deposit(user_id=user_id, asset="ETH", amount=Decimal(10))
+    for number, stop_price in enumerate(("11", "13", "14", "15")):
+        world.place(1, "buy", 1, 9 - number, market="ETH-USDT", stop_price=stop_price)
+    for price in ("11", "13"):
+        world.pump()
+        world.place(2, "sell", 1, price, market="ETH-USDT")
+        world.place(1, "buy", 1, price, market="ETH-USDT")
+    world.pump()
 
 
 def ask_for_transfers() -> None:

@@ -8,11 +8,12 @@ from tests.integration.audit.damage import Books
 from tests.integration.audit.fee_damages import FEE_DAMAGES
 from tests.integration.audit.money_damages import MONEY_DAMAGES
 from tests.integration.audit.order_damages import ORDER_DAMAGES
+from tests.integration.audit.stop_damages import STOP_DAMAGES
 from tests.integration.audit.transfer_damages import TRANSFER_DAMAGES
 from tests.integration.audit.words import Damage
 
 DAMAGES = [
-    *MONEY_DAMAGES, *ORDER_DAMAGES, *TRANSFER_DAMAGES, *CANDLE_DAMAGES, *FEE_DAMAGES,
+    *MONEY_DAMAGES, *ORDER_DAMAGES, *TRANSFER_DAMAGES, *CANDLE_DAMAGES, *FEE_DAMAGES, *STOP_DAMAGES,
 ]  # fmt: skip
 
 

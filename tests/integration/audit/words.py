@@ -44,6 +44,12 @@ LIVE = "status IN ('open', 'partially_filled')"
 FILLED = "(SELECT min(id) FROM orders_order WHERE status = 'filled')"
 CANCELED = "(SELECT min(id) FROM orders_order WHERE status = 'canceled')"
 PENDING = "(SELECT min(id) FROM orders_order WHERE status = 'pending')"
+LIMIT = "(SELECT min(id) FROM orders_order WHERE status = 'open' AND order_type = 'limit')"
+WAITING = "(SELECT min(id) FROM orders_order WHERE status = 'untriggered' AND elected_at IS NULL)"
+ELECTED = (
+    "(SELECT min(id) FROM orders_order WHERE status = 'untriggered' AND elected_at IS NOT NULL)"
+)
+TRIGGERED = "(SELECT min(id) FROM orders_order WHERE status = 'open' AND triggered_at IS NOT NULL)"
 BALANCE = "user_id = 1 AND asset_id = 'USDT'"
 LAST_ENTRY = f"id = (SELECT max(id) FROM balances_ledgerentry WHERE {BALANCE} AND kind = 'trade')"
 

@@ -24,7 +24,7 @@ from exchange.kafka import (
 from matching.host import MatchingHost
 from matching.recovery import recover
 from orders import outbox
-from orders.models import Order
+from orders.models import UNFINISHED_STATUSES, Order
 from orders.relay import relay
 from tests.integration.pipeline.test_relay import let_time_pass
 from tests.support import World, balance_of, differences, status_of
@@ -33,7 +33,7 @@ from tests.support import World, balance_of, differences, status_of
 def random_flow(world: World, seed: int, count: int, *, rules: bool = False) -> list[Order]:
     """Place and cancel at random, on two markets of one asset and one of another.
 
-    `rules`: orders of every time in force, post-only, and with every self-trade prevention.
+    `rules`: orders of every time in force, post-only, with every self-trade prevention, and stops.
     """
     for user_id in (1, 2):
         for asset in ("USDT", "ADA", "BTC"):
@@ -44,7 +44,7 @@ def random_flow(world: World, seed: int, count: int, *, rules: bool = False) -> 
         if placed and rng.random() < 0.2:
             order = rng.choice(placed)
             order.refresh_from_db()
-            if order.status in ("pending", "open", "partially_filled"):
+            if order.status in UNFINISHED_STATUSES:
                 world.cancel(order)
             continue
         market, price = rng.choice(
@@ -52,6 +52,10 @@ def random_flow(world: World, seed: int, count: int, *, rules: bool = False) -> 
         )
         ticks = Decimal(price) * (1 + Decimal(rng.randint(-5, 5)) / 100)
         step = {"ADA-USDT": "0.0001", "ADA-BTC": "0.00000001", "BTC-USDT": "0.01"}[market]
+        more = _rules_at_random(rng) if rules else {}
+        if rules and rng.random() < 0.3:
+            stop_price = Decimal(price) * (1 + Decimal(rng.randint(-3, 3)) / 100)
+            more["stop_price"] = str(stop_price.quantize(Decimal(step)))
         placed.append(
             world.place(
                 rng.choice((1, 2)),
@@ -59,7 +63,7 @@ def random_flow(world: World, seed: int, count: int, *, rules: bool = False) -> 
                 rng.randint(1, 9),
                 str(ticks.quantize(Decimal(step))),
                 market=market,
-                **(_rules_at_random(rng) if rules else {}),
+                **more,
             )
         )
     return placed

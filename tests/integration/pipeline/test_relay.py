@@ -13,6 +13,7 @@ from exchange.records import (
     Execution,
     NewOrder,
     Skipped,
+    TriggerOrder,
     decode_order_event,
     decode_trade_event,
 )
@@ -36,13 +37,14 @@ def let_time_pass() -> None:
         cursor.execute(
             "UPDATE orders_order SET created_at = created_at - interval '1 minute',"
             " cancel_requested_at = cancel_requested_at - interval '1 minute',"
+            " elected_at = elected_at - interval '1 minute',"
             " relayed_at = relayed_at - interval '1 minute'"
         )
 
 
 def published(world: World) -> list[tuple[str, int]]:
     events = [decode_order_event(record.value) for record in world.order_events()]
-    kinds = {NewOrder: "new", CancelOrder: "cancel"}
+    kinds = {NewOrder: "new", TriggerOrder: "trigger", CancelOrder: "cancel"}
     return [
         (kinds[type(event)], event.order_id)
         for event in events

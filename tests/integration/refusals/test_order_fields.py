@@ -77,6 +77,22 @@ def test_an_order_that_does_not_say_rightly_when_it_expires_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"type": "stop_limit"}, "stop_price_missing"),
+        ({"stop_price": "1.9"}, "stop_price_needs_stop"),
+        ({"type": "limit", "stop_price": "1.9"}, "stop_price_needs_stop"),
+        ({"type": "stop_limit", "stop_price": 0}, "stop_price_not_positive"),
+        ({"type": "stop_limit", "stop_price": "1.90001"}, "stop_price_not_on_tick"),
+    ],
+)
+def test_an_order_that_does_not_say_rightly_what_it_waits_for_is_refused(
+    refusing: ApiClient, changes: dict[str, Any], code: str
+) -> None:
+    assert refusal(refusing.order(**changes)) == (422, code, "stop_price")
+
+
+@pytest.mark.parametrize(
     ("quantity", "price", "code"),
     [
         ("4.99", "1.9", "quantity_too_small"),
@@ -135,6 +151,14 @@ BY_AMOUNT = {"type": "market", "price": None, "quantity": None}
             {"type": "market", "price": None, "expires_at": "2090-01-31T12:00:00Z"},
             "expires_at_needs_gtd",
             "expires_at",
+        ),
+        ({"type": "market", "price": None, "stop_price": 2}, "stop_price_needs_stop", "stop_price"),
+        # The band of a stop order is around its stop price: up to 3.3.
+        ({"type": "stop_limit", "stop_price": 3, "price": "3.3001"}, "price_outside_band", "price"),
+        (
+            {"type": "stop_limit", "stop_price": 3, "price": "3.3", "quantity": 1000},
+            "insufficient_balance",
+            None,
         ),
         (
             {"type": "market", "price": None, "asset": "SOL"},

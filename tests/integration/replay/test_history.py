@@ -46,6 +46,22 @@ def test_a_random_flow_of_orders_with_rules(exchange_world: World) -> None:
     assert differences() == []
 
 
+def test_a_random_flow_of_stops_over_two_logs(exchange_world: World) -> None:
+    world = exchange_world
+    for seed in (32, 33, 34, 35):
+        random_flow(world, seed=seed, count=40, rules=True)
+        for _ in range(3):  # their triggers, and whom those elect
+            world.pump()
+            outbox.flush()
+        if seed == 33:
+            begin_anew(world)
+    assert found_in(replay()) == []
+    assert differences() == []
+    stops = Order.objects.filter(stop_price__isnull=False)
+    assert stops.filter(triggered_at__isnull=False).count() > 5
+    assert stops.filter(status=Order.Status.UNTRIGGERED).count() > 1
+
+
 def test_a_log_that_begins_with_orders_that_self_trades_have_reduced(
     exchange_world: World,
 ) -> None:
