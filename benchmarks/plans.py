@@ -31,6 +31,7 @@ from exchange.embedded.valkey import Valkey
 
 PROJECT = Path(__file__).resolve().parents[1]
 MARKETS = ("C0-USDT", "C1-USDT", "C2-USDT", "C3-USDT")
+FEWEST = 100 * USERS
 PRICE = Decimal(101)
 """A buyer's limit above whatever is offered: each order trades."""
 PYTHON_OF = str(PROJECT) + os.sep
@@ -243,10 +244,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--orders", type=int, default=1_000_000)
+    parser.add_argument("--orders", type=int, default=1_000_000, help=f"at least {FEWEST:,}")
     parser.add_argument("--users", type=int, default=200_000, help="who only have balances")
     parser.add_argument("--output", type=Path, default=PROJECT / "docs" / "query-plans.md")
     options = parser.parse_args()
+    if options.orders < FEWEST:
+        parser.error(f"--orders: at least {FEWEST:,}, so that a user has more than a page of them")
     folder = Path(tempfile.mkdtemp(prefix="plans-benchmark-"))
     servers = (
         Postgres(folder / "postgres", durable=False), Valkey(folder / "valkey"),

@@ -24,7 +24,7 @@ Moment: TypeAlias = Annotated[str, msgspec.Meta(max_length=64)]
 _DECIMAL = r"[0-9]{1,20}(\.[0-9]{1,18})?"
 DecimalString: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"^{_DECIMAL}\Z")]
 DecimalOrNothing: TypeAlias = Annotated[str, msgspec.Meta(pattern=rf"^({_DECIMAL})?\Z")]
-OrderTypeName: TypeAlias = Literal["limit", "market", "stop_limit"]
+OrderTypeName: TypeAlias = Literal["limit", "market", "stop_limit", "stop_market"]
 TimeInForceName: TypeAlias = Literal["gtc", "ioc", "fok", "gtd"]
 PreventionName: TypeAlias = Literal[
     "none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel"

@@ -57,8 +57,8 @@ class OrderInput(serializers.Serializer[Any]):
     Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
     Full: `market`, `side`, `type`, `quantity`, `price`. Optional in both: `time_in_force`,
     `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`. With the `type` market
-    there is no `price`, and to buy, there may be a `quote_amount` instead of the `quantity`; with
-    stop_limit there is a `stop_price` besides.
+    there is no `price`, and to buy, there may be a `quote_amount` instead of the `quantity`. With
+    stop_limit and stop_market, which are else as limit and market, there is a `stop_price`.
     """
 
     user_id = WholeNumberField(
@@ -93,7 +93,8 @@ class OrderInput(serializers.Serializer[Any]):
         help_text="market: trades at once, at prices up to the edge of the market's `price_band`; "
         "what is left is canceled. Such a market has a `price_band`, and has had a trade. "
         "stop_limit: waits, untriggered, until a trade reaches `stop_price`, and is then placed as "
-        "a limit order; its money is on hold from the beginning.",
+        "a limit order; stop_market: the same, as a market order that trades up to the edge of the "
+        "band around the stop price. Its money is on hold from the beginning.",
     )
     time_in_force = NameField(
         Order.TimeInForce.choices,
@@ -138,9 +139,10 @@ class OrderInput(serializers.Serializer[Any]):
     )
     stop_price = AmountInputField(
         required=False,
-        help_text="Quote per base; a multiple of the market's tick size. With stop_limit, and only "
-        "with it: a buy waits for a trade at this price or higher, a sell for one at this price or "
-        "lower. If the last trade has reached it already, the order is placed at once.",
+        help_text="Quote per base; a multiple of the market's tick size. With stop_limit and "
+        "stop_market, and only with them: a buy waits for a trade at this price or higher, a sell "
+        "for one at this price or lower. If the last trade has reached it already, the order is "
+        "placed at once.",
     )
     client_order_id = PlainTextField(
         rf"^{OWN_ID}\Z",
@@ -158,10 +160,12 @@ class OrderInput(serializers.Serializer[Any]):
         return EXAMPLE_ORDER
 
     def to_internal_value(self, data: Any) -> Any:
-        is_market = isinstance(data, Mapping) and data.get("type") == Order.Type.MARKET
-        self.fields["price"].required = not is_market
-        self.fields["quantity"].required = not (is_market and "quote_amount" in data)
-        if is_market:
+        named = data.get("type") if isinstance(data, Mapping) else None
+        unpriced = named in (Order.Type.MARKET, Order.Type.STOP_MARKET)
+        by_amount = named == Order.Type.MARKET and "quote_amount" in data
+        self.fields["price"].required = not unpriced
+        self.fields["quantity"].required = not by_amount
+        if unpriced:
             self.fields["time_in_force"].default = Order.TimeInForce.IOC.value
         return super().to_internal_value(data)
 
@@ -233,7 +237,7 @@ class OrderOutput(serializers.ModelSerializer[Order]):
     type = serializers.ChoiceField(Order.Type.choices, source="order_type")
     price = AmountField(
         help_text="Quote per base. Of a market order, up to which it may trade: the edge of the "
-        "band when it came."
+        "band when it came, or of the band around its stop price."
     )
     stop_price = AmountField(
         allow_null=True, help_text="Quote per base; the trade price that a stop order waits for."

@@ -22,6 +22,10 @@ LIVE_STATUSES = ("open", "partially_filled")
 UNFINISHED_STATUSES = ("pending", "untriggered", *LIVE_STATUSES)
 RESTING_TIMES = ("gtc", "gtd")
 """The times in force of orders that rest."""
+STOP_TYPES = ("stop_limit", "stop_market")
+"""The types of orders that wait for a trade price."""
+UNPRICED_TYPES = ("market", "stop_market")
+"""The types of orders that have their price from the band, and trade at once when they come."""
 EXPIRED = "expired"
 """Why an order was canceled whose time is over."""
 
@@ -220,11 +224,11 @@ class Order(models.Model):
     to the back of its queue stands there instead: `queue_epoch`, `queue_offset`, and its rank
     among all that this event has put there; the event's own order comes before those, with rank 0.
 
-    A stop order is a limit order that waits, `untriggered`, until a trade reaches `stop_price`. The
-    event of that trade elects it: `elected_epoch`, `elected_offset`, and its rank among all that
-    this event has elected, from 1 on. Since then its trigger is wished for; the row is the outbox
-    of that, as with cancels. Its trigger is the event by which it comes: `triggered_epoch`,
-    `triggered_offset`, which is also its place in the queue.
+    A stop order is a limit or market order that waits, `untriggered`, until a trade reaches
+    `stop_price`. The event of that trade elects it: `elected_epoch`, `elected_offset`, and its rank
+    among all that this event has elected, from 1 on. Since then its trigger is wished for; the row
+    is the outbox of that, as with cancels. Its trigger is the event by which it comes:
+    `triggered_epoch`, `triggered_offset`, which is also its place in the queue.
 
     The fee rates are those that applied when it was accepted; they never change.
     """
@@ -237,6 +241,7 @@ class Order(models.Model):
         LIMIT = "limit"
         MARKET = "market"
         STOP_LIMIT = "stop_limit"
+        STOP_MARKET = "stop_market"
 
     class TimeInForce(models.TextChoices):
         GTC = "gtc", "Good till canceled"
@@ -267,7 +272,7 @@ class Order(models.Model):
         Market, on_delete=models.PROTECT, related_name="orders", db_index=False
     )
     side = models.CharField(max_length=4, choices=Side.choices)
-    order_type = models.CharField(max_length=10, choices=Type.choices, default=Type.LIMIT)
+    order_type = models.CharField(max_length=16, choices=Type.choices, default=Type.LIMIT)
     time_in_force = models.CharField(
         max_length=3, choices=TimeInForce.choices, default=TimeInForce.GTC
     )
@@ -365,7 +370,7 @@ class Order(models.Model):
             models.CheckConstraint(
                 condition=Q(
                     side__in=["buy", "sell"],
-                    order_type__in=["limit", "market", "stop_limit"],
+                    order_type__in=["limit", "market", "stop_limit", "stop_market"],
                     time_in_force__in=["gtc", "ioc", "fok", "gtd"],
                     self_trade_prevention__in=[
                         "none",
@@ -376,7 +381,7 @@ class Order(models.Model):
                     ],
                 )
                 & (Q(time_in_force__in=RESTING_TIMES) | Q(post_only=False))
-                & (~Q(order_type="market") | Q(time_in_force="ioc")),
+                & (~Q(order_type__in=UNPRICED_TYPES) | Q(time_in_force="ioc")),
                 name="order_kind_known",
             ),
             models.CheckConstraint(
@@ -477,8 +482,8 @@ class Order(models.Model):
                 name="order_place_in_queue_whole",
             ),
             models.CheckConstraint(
-                condition=Q(order_type="stop_limit", stop_price__isnull=False, stop_price__gt=0)
-                | ~Q(order_type="stop_limit")
+                condition=Q(order_type__in=STOP_TYPES, stop_price__isnull=False, stop_price__gt=0)
+                | ~Q(order_type__in=STOP_TYPES)
                 & Q(stop_price__isnull=True)
                 & ~Q(status="untriggered"),
                 name="order_stop_price_if_stop",

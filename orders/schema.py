@@ -25,7 +25,7 @@ _ONE_SIDE = {
 _ONE_PRICE = {
     "anyOf": [
         {"required": ["price"]},
-        {"required": ["type"], "properties": {"type": {"enum": ["market"]}}},
+        {"required": ["type"], "properties": {"type": {"enum": ["market", "stop_market"]}}},
     ]
 }
 

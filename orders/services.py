@@ -26,7 +26,16 @@ from exchange.money import MAX_AMOUNT, format_amount
 from orders import backlog, outbox, selectors, storing
 from orders.bands import band_around
 from orders.counting import counts_orders
-from orders.models import RESTING_TIMES, UNFINISHED_STATUSES, Asset, Market, MarketChange, Order
+from orders.models import (
+    RESTING_TIMES,
+    STOP_TYPES,
+    UNFINISHED_STATUSES,
+    UNPRICED_TYPES,
+    Asset,
+    Market,
+    MarketChange,
+    Order,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -347,12 +356,12 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
         raise _no_market(wish.market, wish.market_named_by)
     if market.state != Market.State.OPEN:
         _check_state(market, wish)
-    if wish.order_type == Order.Type.MARKET:
-        _check_market_order(market, wish)
-    elif wish.quote_amount is not None:
+    if wish.quote_amount is not None and wish.order_type != Order.Type.MARKET:
         raise QuoteAmountNeedsMarketOrderError(
             "Only a market order is placed by what it may spend."
         )
+    if wish.order_type in UNPRICED_TYPES:
+        _check_market_order(market, wish)
     else:
         assert wish.price is not None, "a limit order names its price"
         assert wish.quantity is not None, "a limit order names its quantity"
@@ -363,7 +372,7 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
         )
     if wish.expires_at is not None or wish.time_in_force == Order.TimeInForce.GTD:
         _check_expiry(wish)
-    if wish.stop_price is not None or wish.order_type == Order.Type.STOP_LIMIT:
+    if wish.stop_price is not None or wish.order_type in STOP_TYPES:
         _check_stop(market, wish)
     return market
 
@@ -372,9 +381,10 @@ def within_band(wish: Wish, market: Market, last_prices: Mapping[str, Decimal]) 
     """Return an allowed wish on a market with a price band, with the price up to which it trades.
 
     A limit order keeps its own, which must not be beyond the band on the side where it would trade;
-    a market order gets the edge of the band there. `last_prices`: of the markets' last settled
-    trades. Before the first there is no band: limit orders have any price, and make it. The band of
-    a stop order is around its stop price: that is where the last trade will be when it comes.
+    a market order, also one that waits for a stop price, gets the edge of the band there.
+    `last_prices`: of the markets' last settled trades. Before the first there is no band: limit
+    orders have any price, and make it. The band of a stop order is around its stop price: that is
+    where the last trade will be when it comes.
 
     Raises:
         ClientError: one of this module's.
@@ -382,7 +392,7 @@ def within_band(wish: Wish, market: Market, last_prices: Mapping[str, Decimal]) 
     assert market.price_band is not None, market
     last = last_prices.get(wish.market) if wish.stop_price is None else wish.stop_price
     if last is None:
-        if wish.order_type == Order.Type.MARKET:
+        if wish.order_type in UNPRICED_TYPES:
             raise NoReferencePriceError(f"{wish.market} has no trade yet that a price could be by.")
         return wish
     lowest, highest = band_around(last, market.price_band, market.tick_size)
@@ -459,8 +469,10 @@ def _check_expiry(wish: Wish) -> None:
 
 
 def _check_stop(market: Market, wish: Wish) -> None:
-    if wish.order_type != Order.Type.STOP_LIMIT:
-        raise StopPriceNeedsStopError("Only a stop order (type stop_limit) has a stop price.")
+    if wish.order_type not in STOP_TYPES:
+        raise StopPriceNeedsStopError(
+            "Only a stop order (type stop_limit or stop_market) has a stop price."
+        )
     if wish.stop_price is None:
         raise StopPriceMissingError("Say at which trade price the order comes: stop_price.")
     if wish.stop_price <= 0:

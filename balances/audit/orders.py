@@ -86,7 +86,7 @@ ORDER_CHECKS = (
             WHERE time_in_force NOT IN ('gtc', 'gtd') AND (post_only
                 OR status IN ('open', 'partially_filled'))
               OR order_type NOT IN ('limit', 'stop_limit')
-                AND (order_type <> 'market' OR time_in_force <> 'ioc')
+                AND (order_type NOT IN ('market', 'stop_market') OR time_in_force <> 'ioc')
               OR quote_amount IS NOT NULL AND (order_type <> 'market' OR side <> 'buy'
                 OR quote_amount <= 0 OR filled_quote > quote_amount)
               OR time_in_force = 'fok' AND (prevented_quantity <> 0

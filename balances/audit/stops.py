@@ -14,8 +14,9 @@ STOP_CHECKS = (
               elected_epoch, elected_offset, elected_rank, triggered_at, triggered_epoch,
               triggered_offset
             FROM orders_order o LEFT JOIN orders_market m ON m.symbol = o.market_id
-            WHERE NOT coalesce(CASE order_type
-              WHEN 'stop_limit' THEN stop_price > 0 AND mod(stop_price, tick_size) = 0
+            WHERE NOT coalesce(CASE
+              WHEN order_type IN ('stop_limit', 'stop_market') THEN stop_price > 0
+                AND mod(stop_price, tick_size) = 0
                 AND num_nonnulls(elected_at, elected_epoch, elected_offset, elected_rank) IN (0, 4)
                 AND num_nonnulls(triggered_at, triggered_epoch, triggered_offset) IN (0, 3)
                 AND (elected_at IS NULL OR elected_rank > 0

@@ -17,6 +17,8 @@ LIVE = ("open", "partially_filled")
 UNFINISHED = ("pending", "untriggered", *LIVE)
 PREVENTIONS = ["none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel"]
 RESTING = ("gtc", "gtd")
+UNPRICED = ("market", "stop_market")
+STOPS = ("stop_limit", "stop_market")
 
 _TYPES = {
     "stop_price": "numeric(38, 18)",
@@ -53,7 +55,7 @@ _KIND = (
     " AND self_trade_prevention IN"
     " ('none', 'cancel_taker', 'cancel_maker', 'cancel_both', 'decrement_and_cancel')"
     " AND (time_in_force IN ('gtc', 'gtd') OR NOT post_only)"
-    " AND (order_type IN ({types}) OR order_type = 'market' AND time_in_force = 'ioc')"
+    " AND (order_type IN ({types}) OR order_type IN ({unpriced}) AND time_in_force = 'ioc')"
 )
 _FILL = (
     "(status IN ('pending', 'rejected') AND filled_quantity = 0 AND prevented_quantity = 0)"
@@ -69,16 +71,16 @@ _FILL = (
 CONDITIONS = {
     # name: (before, from now on, the same for Django)
     "order_kind_known": (
-        _KIND.format(types="'limit'"),
-        _KIND.format(types="'limit', 'stop_limit'"),
+        _KIND.format(types="'limit'", unpriced="'market'"),
+        _KIND.format(types="'limit', 'stop_limit'", unpriced="'market', 'stop_market'"),
         Q(
             side__in=["buy", "sell"],
-            order_type__in=["limit", "market", "stop_limit"],
+            order_type__in=["limit", "market", "stop_limit", "stop_market"],
             time_in_force__in=["gtc", "ioc", "fok", "gtd"],
             self_trade_prevention__in=PREVENTIONS,
         )
         & (Q(time_in_force__in=RESTING) | Q(post_only=False))
-        & (~Q(order_type="market") | Q(time_in_force="ioc")),
+        & (~Q(order_type__in=UNPRICED) | Q(time_in_force="ioc")),
     ),
     "order_status_agrees_with_fill": (
         _FILL,
@@ -117,10 +119,11 @@ CONDITIONS = {
     ),
     "order_stop_price_if_stop": (
         "",
-        "order_type = 'stop_limit' AND stop_price IS NOT NULL AND stop_price > 0"
-        " OR order_type <> 'stop_limit' AND stop_price IS NULL AND status <> 'untriggered'",
-        Q(order_type="stop_limit", stop_price__isnull=False, stop_price__gt=0)
-        | ~Q(order_type="stop_limit") & Q(stop_price__isnull=True) & ~Q(status="untriggered"),
+        "order_type IN ('stop_limit', 'stop_market') AND stop_price IS NOT NULL AND stop_price > 0"
+        " OR NOT order_type IN ('stop_limit', 'stop_market') AND stop_price IS NULL"
+        " AND status <> 'untriggered'",
+        Q(order_type__in=STOPS, stop_price__isnull=False, stop_price__gt=0)
+        | ~Q(order_type__in=STOPS) & Q(stop_price__isnull=True) & ~Q(status="untriggered"),
     ),
     "order_election_whole": (
         "",
@@ -169,6 +172,19 @@ CONDITIONS = {
         & ~Q(status="untriggered"),
     ),
 }
+# The rules that speak of the type go while the column gets longer and come back as new ones, or all
+# rows would be held against them under the lock. A longer varchar itself looks at no row.
+_SPENDS = (
+    "quote_amount IS NULL OR order_type = 'market' AND side = 'buy' AND quote_amount > 0"
+    " AND filled_quote <= quote_amount"
+)
+LONGER_TYPE = (
+    "ALTER TABLE orders_order DROP CONSTRAINT IF EXISTS order_kind_known,"
+    " DROP CONSTRAINT IF EXISTS order_spends_at_most_its_amount,"
+    " ALTER COLUMN order_type TYPE varchar(16),"
+    f" ADD CONSTRAINT order_kind_known CHECK ({CONDITIONS['order_kind_known'][0]}) NOT VALID,"
+    f" ADD CONSTRAINT order_spends_at_most_its_amount CHECK ({_SPENDS}) NOT VALID"
+)
 _UNFINISHED = "status IN ('pending', {}'open', 'partially_filled')"
 # Indexes that take the place of one with the same name: (columns, condition)
 REPLACED = {
@@ -257,7 +273,10 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.SeparateDatabaseAndState(
-            database_operations=[migrations.RunSQL(COLUMNS, NO_COLUMNS)],
+            database_operations=[
+                migrations.RunSQL(COLUMNS, NO_COLUMNS),
+                migrations.RunSQL(LONGER_TYPE, migrations.RunSQL.noop),
+            ],
             state_operations=[
                 *(migrations.AddField("order", name, field) for name, field in FIELDS.items()),
                 migrations.AlterField(
@@ -268,9 +287,10 @@ class Migration(migrations.Migration):
                             ("limit", "Limit"),
                             ("market", "Market"),
                             ("stop_limit", "Stop Limit"),
+                            ("stop_market", "Stop Market"),
                         ],
                         default="limit",
-                        max_length=10,
+                        max_length=16,
                     ),
                 ),
                 migrations.AlterField(
@@ -294,6 +314,7 @@ class Migration(migrations.Migration):
         ),
         *(_constraint(name) for name in CONDITIONS),
         *(ValidateConstraint("order", name) for name in CONDITIONS),
+        ValidateConstraint("order", "order_spends_at_most_its_amount"),
         _replaced(
             "order_unfinished_by_user",
             models.Index(

@@ -194,6 +194,7 @@ def test_an_order_shows_what_became_of_it(exchange_world: World, api: ApiClient)
         {"post_only": True, "self_trade_prevention": "decrement_and_cancel"},
         {"time_in_force": "gtd", "expires_at": "2090-01-31T12:00:00Z", "post_only": True},
         {"type": "stop_limit", "stop_price": "1.95", "time_in_force": "ioc"},
+        {"type": "stop_limit", "stop_price": "1.95"},
     ],
 )
 def test_an_order_has_the_rules_that_it_was_sent_with(

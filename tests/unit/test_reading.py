@@ -38,7 +38,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "asset": st.one_of(st.just("ADA"), st.sampled_from(["", "A" * 11, "ADA\n", "ADA "]), _TEXT),
     "side": st.one_of(st.sampled_from(["buy", "sell"]), _TEXT),
     "order_type": st.one_of(st.sampled_from(["buy", "sell"]), _TEXT),
-    "type": st.one_of(st.sampled_from(["limit", "market", "stop_limit"]), _TEXT),
+    "type": st.one_of(st.sampled_from(["limit", "market", "stop_limit", "stop_market"]), _TEXT),
     "time_in_force": st.one_of(st.sampled_from(["gtc", "ioc", "fok", "gtd"]), _TEXT),
     "post_only": st.one_of(st.booleans(), st.sampled_from([1, 0, "true", None, "yes"])),
     "self_trade_prevention": st.one_of(

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from balances.models import Balance
 from exchange.records import NewOrder, decode_order_event
+from orders import outbox
 from orders.market_states import change_state
 from orders.models import Market, Order
 from orders.services import NoReferencePriceError, PriceOutsideBandError, place_order
@@ -82,6 +83,50 @@ def test_a_sale_trades_down_to_the_lower_edge(banded: World) -> None:
     banded.pump()
     assert end_of(order) == ("canceled", "ioc_remainder", 3)
     assert balance_of(2, "ADA") == ("496", "0")
+    assert differences() == []
+
+
+def stop_market(world: World, user_id: int, side: str, quantity: str | int, stop: str) -> Order:
+    return world.place(
+        user_id, side, quantity, None, order_type="stop_market", time_in_force="ioc",
+        stop_price=stop, self_trade_prevention="cancel_taker",
+    )  # fmt: skip
+
+
+def trigger(world: World) -> None:
+    """Settle what elects, and then what comes by its trigger."""
+    world.pump()
+    outbox.flush()
+    world.pump()
+
+
+def test_one_that_waits_for_a_price_trades_up_to_the_edge_around_it(banded: World) -> None:
+    order = stop_market(banded, 1, "buy", 5, "2.2")
+    assert (order.price, balance_of(1, "USDT")) == (Decimal("2.42"), ("985.9", "12.1"))
+    banded.place(2, "sell", 1, "2.2")
+    banded.place(2, "sell", 3, "2.42")
+    banded.place(2, "sell", 3, "2.4201")
+    banded.pump()
+    assert end_of(order) == ("untriggered", "", 0)
+    assert differences() == []
+    banded.place(1, "buy", 1, "2.2")
+    trigger(banded)
+    assert end_of(order) == ("canceled", "ioc_remainder", 3)
+    assert balance_of(1, "USDT") == ("988.54", "0")  # 998 - 2.2 - 3 * 2.42
+    assert differences() == []
+    replayed_without_difference()
+
+
+def test_a_sale_that_waits_for_a_price_holds_its_quantity(banded: World) -> None:
+    order = stop_market(banded, 2, "sell", 5, "1.8")
+    assert (order.price, balance_of(2, "ADA")) == (Decimal("1.62"), ("494", "5"))
+    banded.place(1, "buy", 1, "1.8")
+    banded.place(1, "buy", 9, "1.7")
+    banded.pump()
+    banded.place(2, "sell", 1, "1.8")
+    trigger(banded)
+    assert end_of(order) == ("filled", "", 5)
+    assert balance_of(2, "ADA") == ("493", "0")
     assert differences() == []
 
 

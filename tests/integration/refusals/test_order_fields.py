@@ -160,6 +160,23 @@ BY_AMOUNT = {"type": "market", "price": None, "quantity": None}
             "insufficient_balance",
             None,
         ),
+        ({"type": "stop_market", "price": None}, "stop_price_missing", "stop_price"),
+        ({"type": "stop_market", "stop_price": 3}, "market_order_has_price", "price"),
+        (
+            {"type": "stop_market", "price": None, "stop_price": 3, "time_in_force": "gtc"},
+            "market_order_needs_ioc",
+            "time_in_force",
+        ),
+        (
+            {**BY_AMOUNT, "type": "stop_market", "quantity": 1, "stop_price": 3, "quote_amount": 5},
+            "quote_amount_needs_market_order",
+            "quote_amount",
+        ),
+        (
+            {"type": "stop_market", "price": None, "stop_price": 3, "quantity": 1000},
+            "insufficient_balance",
+            None,
+        ),
         (
             {"type": "market", "price": None, "asset": "SOL"},
             "no_reference_price",
