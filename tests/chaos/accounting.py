@@ -58,9 +58,19 @@ def account_at_rest(told: Sequence[Told], stored: Sequence[Stored]) -> list[Find
             found.append(
                 Finding("lost", name, f"its cancel was accepted: {row.status}", entry.window)
             )
-        elif row.rules.time_in_force != "gtc" and row.status not in {"filled", "canceled"}:
+        elif row.status not in _at_rest(row):
             found.append(Finding("lost", name, f"it may not rest: {row.status}", entry.window))
     return found
+
+
+def _at_rest(row: Stored) -> set[str]:
+    """Return how an order may stand when nothing is under way; no price has come that it waits for."""
+    finished = {"filled", "canceled"}
+    if row.rules.time_in_force == "gtd":
+        return finished
+    waiting = {"untriggered"} if row.stop_price is not None else set()
+    resting = {"open", "partially_filled"} if row.rules.time_in_force == "gtc" else set()
+    return finished | waiting | resting
 
 
 def _compare(entry: Told, row: Stored | None) -> list[Finding]:
@@ -70,12 +80,13 @@ def _compare(entry: Told, row: Stored | None) -> list[Finding]:
         return [Finding("lost", name, "it was answered and is not there", entry.window)]
     wrote = (
         sent.client_order_id, sent.user_id, sent.market, sent.side, sent.price, sent.quantity,
-        sent.rules, sent.expires_at, "limit" if sent.price is not None else "market",
+        sent.rules, sent.expires_at, sent.type, sent.quote_amount, sent.stop_price,
     )  # fmt: skip
     there = (
         row.client_order_id, row.user_id, row.market, row.side,
         row.price if sent.price is not None else None,  # the exchange has given it one
-        row.quantity, row.rules, row.expires_at, row.order_type,
+        row.quantity if sent.quantity is not None else None,  # as above
+        row.rules, row.expires_at, row.order_type, row.quote_amount, row.stop_price,
     )  # fmt: skip
     if wrote != there:
         return [Finding("lost", name, f"sent as {wrote}, there as {there}", entry.window)]

@@ -33,6 +33,8 @@ class Stored:
     rules: Rules = PLAIN
     expires_at: datetime | None = None
     order_type: str = "limit"
+    quote_amount: Decimal | None = None
+    stop_price: Decimal | None = None
 
 
 class Books:
@@ -50,7 +52,7 @@ class Books:
         return [row[0] for row in rows]
 
     def unsettled(self) -> int:
-        """Return how many orders are pending, or wait for their cancel or their expiry."""
+        """Return how many orders are pending, or wait for their cancel, expiry or trigger."""
         return int(self.query(_UNSETTLED)[0][0])
 
     def cache_is_distrusted(self) -> bool:
@@ -72,7 +74,7 @@ class Books:
                 holds=among("order_id"),
             )
             rows = self.query(sql, {"ids": list(ids)})
-        return [Stored(*(*row[:-5], Rules(*row[-5:-2]), *row[-2:])) for row in rows]
+        return [Stored(*(*row[:-7], Rules(*row[-7:-4]), *row[-4:])) for row in rows]
 
     def balances(self) -> dict[int, Balances]:
         """Return every user's balances, those of nothing left out."""
@@ -116,6 +118,7 @@ class Books:
 _UNSETTLED = """
 SELECT count(*) FROM orders_order WHERE status = 'pending'
   OR ((cancel_requested_at IS NOT NULL OR time_in_force = 'gtd') AND finished_at IS NULL)
+  OR (status = 'untriggered' AND elected_at IS NOT NULL)
 """
 _PENDING_AMONG = """
 SELECT id FROM orders_order WHERE status = 'pending' AND id = ANY(%(ids)s)
@@ -137,7 +140,7 @@ WITH fills AS (
 SELECT o.id, coalesce(o.client_order_id, ''), o.user_id, o.market_id, o.side, o.price, o.quantity,
   o.status, o.filled_quantity, coalesce(f.quantity, 0), coalesce(h.times, 0),
   o.time_in_force, o.post_only, o.self_trade_prevention, o.expires_at,
-  o.order_type
+  o.order_type, o.quote_amount, o.stop_price
 FROM orders_order o LEFT JOIN fills f USING (id) LEFT JOIN holds h USING (id)
 WHERE {orders}
 """

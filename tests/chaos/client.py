@@ -196,16 +196,20 @@ class Client:
 def _written(order: Sent) -> dict[str, Any]:
     """Return the body that places an order; what the API assumes anyway is left out."""
     rules = order.rules._asdict()
-    expiry = {} if order.expires_at is None else {"expires_at": order.expires_at.isoformat()}
+    amounts = {
+        name: f"{amount:f}"
+        for name in ("price", "stop_price", "quantity", "quote_amount")
+        if (amount := getattr(order, name)) is not None
+    }
     return {
         "client_order_id": order.client_order_id,
         "user_id": order.user_id,
         "market": order.market,
         "side": order.side,
-        **({"type": "market"} if order.price is None else {"price": f"{order.price:f}"}),
-        "quantity": f"{order.quantity:f}",
+        **({} if order.type == "limit" else {"type": order.type}),
+        **amounts,
         **{name: rules[name] for name in rules if rules[name] != Rules._field_defaults[name]},
-        **expiry,
+        **({} if order.expires_at is None else {"expires_at": order.expires_at.isoformat()}),
     }
 
 

@@ -24,17 +24,30 @@ PLAIN = Rules()
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An order as its client wrote it. `price`: quote per base, None: at the market; `quantity`: base."""
+    """An order as its client wrote it.
+
+    `price`, `stop_price`: quote per base; without a price it is at the market, with a stop price it
+    waits for that. `quantity`: base, None: by the `quote_amount` (quote) to spend.
+    """
 
     client_order_id: str
     user_id: int
     market: str
     side: str
     price: Decimal | None
-    quantity: Decimal
+    quantity: Decimal | None
     rules: Rules = PLAIN
     expires_at: datetime | None = None
     """Of an order that is good till a date."""
+    quote_amount: Decimal | None = None
+    stop_price: Decimal | None = None
+
+    @property
+    def type(self) -> str:
+        """Return its `type` in the API."""
+        if self.stop_price is None:
+            return "limit" if self.price is not None else "market"
+        return "stop_limit" if self.price is not None else "stop_market"
 
 
 @dataclass(slots=True)

@@ -8,7 +8,7 @@ import random
 import threading
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -29,6 +29,10 @@ RULED = 0.4
 """The part of all orders that are not plain."""
 MARKET_ORDERS = 0.5
 """The part of those that are immediate or cancel which name no price."""
+BY_AMOUNT = 0.5
+"""The part of the market orders that buy which say what they may spend."""
+STOPS = 0.1
+"""The part of all orders, at the market or not, that wait for a price."""
 REMEMBERED = 50
 """A thread's latest orders, of which it cancels one."""
 
@@ -152,11 +156,15 @@ class Trader:
         rules = draw_rules(self._rng)
         at_market = rules.time_in_force == "ioc" and self._rng.random() < MARKET_ORDERS
         good_for = timedelta(seconds=self._rng.uniform(*GOOD_FOR))
-        expires_at = datetime.now(UTC) + good_for if rules.time_in_force == "gtd" else None
-        return Sent(
-            self._names.new(), user, shape.symbol, side, None if at_market else price, quantity,
-            rules, expires_at,
+        sent = Sent(
+            self._names.new(), user, shape.symbol, side, None if at_market else price, quantity, rules,
+            expires_at=datetime.now(UTC) + good_for if rules.time_in_force == "gtd" else None,
         )  # fmt: skip
+        if self._rng.random() < STOPS:
+            return replace(sent, stop_price=shape.draw(self._rng)[1])
+        if at_market and side == "buy" and self._rng.random() < BY_AMOUNT:
+            return replace(sent, quantity=None, quote_amount=price * quantity)
+        return sent
 
     def _place_batch(self) -> None:
         batch = [self._draw() for _ in range(self._rng.randint(*BATCH))]

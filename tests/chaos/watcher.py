@@ -109,4 +109,5 @@ class Watcher:
 def _hold(shape: Shape, sent: Sent) -> tuple[str, Decimal]:
     base, _, quote = shape.symbol.partition("-")
     assert sent.price is not None, "a watcher knows its price"
+    assert sent.quantity is not None, "and its quantity"
     return (quote, sent.price * sent.quantity) if sent.side == "buy" else (base, sent.quantity)

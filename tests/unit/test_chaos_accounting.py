@@ -54,6 +54,8 @@ def test_an_answered_order_without_a_row_is_lost() -> None:
         {"rules": Rules(time_in_force="ioc")},
         {"rules": Rules(self_trade_prevention="none")},
         {"order_type": "market"},
+        {"quote_amount": Decimal(19)},
+        {"stop_price": Decimal("1.9")},
         {"expires_at": datetime(2030, 1, 1, tzinfo=UTC)},
         {"status": "rejected", "filled": Decimal(0), "traded": Decimal(0)},
     ],
@@ -87,6 +89,35 @@ def test_an_order_that_rests_although_it_may_not_is_lost() -> None:
     told = Told(replace(SENT, rules=rules), order_id=5, window=3)
     assert kinds([told], [replace(STORED, rules=rules)]) == ["lost"]
     assert kinds([told], [replace(STORED, rules=rules, status="canceled")]) == []
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(time_in_force="ioc")])
+def test_only_an_order_that_waits_for_a_price_is_untriggered_at_rest(rules: Rules) -> None:
+    stop_price = Decimal("1.95")
+    told = Told(replace(SENT, rules=rules, stop_price=stop_price), order_id=5, window=3)
+    waits = replace(
+        STORED, rules=rules, order_type="stop_limit", stop_price=stop_price, status="untriggered",
+        filled=Decimal(0), traded=Decimal(0),
+    )  # fmt: skip
+    assert kinds([told], [waits]) == []
+    plain = replace(waits, order_type="limit", stop_price=None)
+    assert kinds([Told(replace(SENT, rules=rules), order_id=5, window=3)], [plain]) == ["lost"]
+
+
+@pytest.mark.parametrize(
+    ("price", "stop_price", "kind"),
+    [
+        ("1.9", None, "limit"),
+        (None, None, "market"),
+        ("1.9", "2", "stop_limit"),
+        (None, "2", "stop_market"),
+    ],
+)
+def test_what_an_order_says_is_its_type(
+    price: str | None, stop_price: str | None, kind: str
+) -> None:
+    amounts = [None if text is None else Decimal(text) for text in (price, stop_price)]
+    assert replace(SENT, price=amounts[0], stop_price=amounts[1]).type == kind
 
 
 def test_a_client_order_id_that_is_there_twice_is_doubled() -> None:
