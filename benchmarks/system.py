@@ -116,9 +116,16 @@ def processor_seconds(stack: Stack) -> dict[str, float]:
     Of a server with a process for each connection, those that have ended count too.
     """
     found: dict[str, float] = {}
-    for name, family in families(stack).items():
-        times = [member.cpu_times() for member in family]
-        found[name] = sum(t.user + t.system for t in times) + (
-            times[0].children_user + times[0].children_system
-        )
+    for name, (parent, *children) in families(stack).items():
+        found[name] = sum(map(_own_seconds, children))
+        ended = parent.cpu_times()  # last: a child that ends meanwhile is among these
+        found[name] += ended.user + ended.system + ended.children_user + ended.children_system
     return found
+
+
+def _own_seconds(process: psutil.Process) -> float:
+    try:
+        times = process.cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return times.user + times.system
