@@ -16,6 +16,9 @@ How it works:
   come (`change_market`): an order that it does not take is canceled. Cancels are always taken.
 - A `PlaceWithRules` may say that it does not rest, that it does nothing but rest, and what happens
   when it meets an order of its own user. Plain orders do not pay for that.
+- A `PlaceWithRules` may be an iceberg: it shows a part of itself, and the next one comes to the
+  back of the queue. What is hidden is beside the entries, so plain orders do not pay for that
+  either. The result names the orders that stand elsewhere in their queues now (`requeued`).
 - A `PlaceStop` waits beside the book (`stops.py`). The event whose trades reach its stop price
   *elects* it: its number is in that event's result. It comes to the book with its own event, a
   `TriggerOrder`: so an event does a bounded piece of work, and has one result.

@@ -8,6 +8,11 @@ Two orders of one user match like any others, unless the taker's rule prevents i
 the maker or both are canceled instead, or both are reduced by the smaller remainder
 (`place_with_rules`, which also knows orders that do not rest, or do nothing but rest).
 
+An iceberg shows and trades only a part of itself at a time. When that part is used up, the next one
+comes to the back of the queue at its price, within the same matching. All parts but the first are
+exactly as large as it says: the first is what is left over. So how much of it is visible follows
+from how much is left of it.
+
 One order meets at most `max_fills` others when it comes, so that the work and the record of one
 event are bounded. What it could trade beyond that is canceled: resting, it would cross the book.
 
@@ -15,12 +20,13 @@ The book knows prices in ticks and quantities in lots, as plain integers. It mus
 clock, roll dice, do I/O or keep more than its live orders need.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator
 from heapq import nsmallest
 from typing import Final, NamedTuple
 
 from matching.engine.errors import CrossedBook, DuplicateOrder
-from matching.engine.levels import REMAINING, SLACK, BookEntry, BookSide
+from matching.engine.levels import REMAINING, SLACK, BookEntry, BookSide, Level
 from matching.engine.messages import (
     BUY,
     SELL,
@@ -46,6 +52,9 @@ SELF_TRADE: Final = "self_trade"
 
 MAX_FILLS: Final = 5_000
 """Fills of one event: its result stays below a megabyte, and its settlement below a second."""
+
+_NO_ICEBERG: Final = (0, 0)
+"""It hides nothing."""
 
 _NOBODY: Final = 0
 """No user has this number."""
@@ -73,7 +82,10 @@ class OrderBook:
     `last_trade_id`, `last_price`: number and price of its latest trade, both 0 before any.
     """
 
-    __slots__ = ("_asks", "_bids", "_entries", "_max_fills", "last_price", "last_trade_id")
+    __slots__ = (
+        "_asks", "_bids", "_entries", "_icebergs", "_max_fills", "_requeued",
+        "last_price", "last_trade_id",
+    )  # fmt: skip
 
     def __init__(
         self, last_trade_id: int = 0, max_fills: int = MAX_FILLS, last_price: int = 0
@@ -85,6 +97,10 @@ class OrderBook:
         self.last_price = last_price
         self._max_fills = max_fills
         self._entries: dict[int, BookEntry] = {}
+        # [hidden, part]: lots of a live order that its entry does not show, and how many it shows
+        # at a time. Beside the entries, so that those of plain orders are all alike.
+        self._icebergs: dict[int, list[int]] = {}
+        self._requeued: dict[int, None] = {}
         self._bids = BookSide()
         self._asks = BookSide()
 
@@ -136,7 +152,7 @@ class OrderBook:
         """
         (
             order_id, user_id, _, side, price, quantity,
-            time_in_force, post_only, prevention, budget,
+            time_in_force, post_only, prevention, budget, part,
         ) = order  # fmt: skip
         if order_id in self._entries:
             raise DuplicateOrder(order_id)
@@ -144,8 +160,9 @@ class OrderBook:
         assert quantity > 0, quantity
         assert side in (BUY, SELL), side
         assert user_id != _NOBODY, user_id
-        assert time_in_force == "gtc" or not post_only, time_in_force
+        assert time_in_force == "gtc" or not (post_only or part), time_in_force
         assert not budget or (budget > 0 and side == BUY and time_in_force == "ioc"), order
+        assert part >= 0, part
         own, makers = (self._bids, self._asks) if side == BUY else (self._asks, self._bids)
         reach = side * price
         if budget:
@@ -163,10 +180,27 @@ class OrderBook:
         if time_in_force != "gtc":
             reason = IOC_REMAINDER if time_in_force == "ioc" else FOK_NOT_FILLABLE
             return placed._replace(reason=reason)
-        entry = [order_id, user_id, side, price, placed.remaining]
-        self._entries[order_id] = entry
-        own.append(-reach, entry)
+        self._rest(own, order_id, user_id, side, price, placed.remaining, part)
         return placed
+
+    def _rest(
+        self,
+        own: BookSide,
+        order_id: int,
+        user_id: int,
+        side: Side,
+        price: int,
+        remaining: int,
+        part: int,
+    ) -> None:
+        """Put an order behind all others of its price; of an iceberg, what `part` lets be seen."""
+        shown = remaining
+        if 0 < part < remaining:
+            shown = (remaining - 1) % part + 1
+            self._icebergs[order_id] = [remaining - shown, part]
+        entry = [order_id, user_id, side, price, shown]
+        self._entries[order_id] = entry
+        own.append(-side * price, entry)
 
     def _why_not(self, makers: BookSide, order: PlaceWithRules, guarded: int) -> str:
         """Return why `order` cannot trade whole at once, "" if it can; changes nothing.
@@ -175,16 +209,32 @@ class OrderBook:
         and none of it is canceled for an order that may come to nothing.
         """
         quantity = order.quantity
-        ahead = makers.within(order.side * order.price)
-        for met, (_, user_id, _, _, remaining) in enumerate(ahead):
+        for met, (user_id, shown) in enumerate(self._ahead(makers, order.side * order.price)):
             if met == self._max_fills:
                 return FILL_LIMIT
             if user_id == guarded:
                 return SELF_TRADE
-            quantity -= remaining
+            quantity -= shown
             if quantity <= 0:
                 return ""
         return FOK_NOT_FILLABLE
+
+    def _ahead(self, makers: BookSide, reach: int) -> Iterator[tuple[int, int]]:
+        """Yield whom a taker would meet in turn who takes all: (user, lots); changes nothing."""
+        icebergs = self._icebergs
+        for queue in makers.queues_within(reach):
+            again: deque[tuple[int, int, int]] = deque()
+            for order_id, user_id, _, _, shown in queue:
+                if shown:
+                    yield user_id, shown
+                    if order_id in icebergs:
+                        hidden, part = icebergs[order_id]
+                        again.append((user_id, hidden, part))
+            while again:
+                user_id, hidden, part = again.popleft()
+                yield user_id, part
+                if hidden > part:
+                    again.append((user_id, hidden - part, part))
 
     def _trade(
         self, makers: BookSide, reach: int, quantity: int, guarded: int, prevention: Prevention
@@ -278,19 +328,59 @@ class OrderBook:
         `quantity`: lots that the taker would trade.
         """
         reduces = prevention == "decrement_and_cancel"
-        taken = min(quantity, maker[REMAINING]) if reduces else maker[REMAINING]
+        whole = maker[REMAINING] + self._hidden(maker[0])
+        taken = min(quantity, whole) if reduces else whole
         self_trade = SelfTrade(maker[0], maker[3], taken, not reduces)
         self._take_out(makers, maker, taken)
         return self_trade
 
     def _take_out(self, side: BookSide, entry: BookEntry, quantity: int) -> None:
-        """Take `quantity` lots of a resting order out of the book without a trade."""
-        key = -entry[2] * entry[3]
-        if quantity == entry[REMAINING]:
-            del self._entries[entry[0]]
-            side.cancel(key, entry)
-        else:
+        """Take `quantity` lots of a resting order out of the book without a trade.
+
+        Of an iceberg whose visible part they use up, what is left comes to the back of its queue.
+        """
+        order_id, user_id, own, price, shown = entry
+        key = -own * price
+        if quantity < shown:
             side.reduce(key, entry, quantity)
+            return
+        hidden, part = self._icebergs.pop(order_id, (0, 0))
+        del self._entries[order_id]
+        side.cancel(key, entry)
+        if left := shown + hidden - quantity:
+            self._rest(side, order_id, user_id, own, price, left, part)
+            self._note_requeued(order_id)
+
+    def _hidden(self, order_id: int) -> int:
+        """Return how many lots of a live order nobody sees."""
+        iceberg = self._icebergs.get(order_id)
+        return 0 if iceberg is None else iceberg[0]
+
+    def _show_next(self, level: Level, entry: BookEntry) -> int:
+        """Put the next part of an iceberg behind all others of its price; return its lots."""
+        order_id = entry[0]
+        iceberg = self._icebergs[order_id]
+        hidden, part = iceberg
+        if hidden == part:  # the last one: from now on it is like any other order
+            del self._icebergs[order_id]
+        else:
+            iceberg[0] = hidden - part
+        entry[REMAINING] = part
+        level.queue.append(entry)
+        self._note_requeued(order_id)
+        return part
+
+    def _note_requeued(self, order_id: int) -> None:
+        self._requeued.pop(order_id, None)
+        self._requeued[order_id] = None
+
+    def take_requeued(self) -> tuple[int, ...]:
+        """Return, once, the orders that have come to the back of their queues, in this order."""
+        if not self._requeued:
+            return ()
+        live = tuple(order_id for order_id in self._requeued if order_id in self._entries)
+        self._requeued.clear()
+        return live
 
     def _match(
         self, makers: BookSide, reach: int, quantity: int, guarded: int, limit: int
@@ -299,7 +389,7 @@ class OrderBook:
 
         Stops after `limit` trades, and before an order of the user `guarded`.
         """
-        entries = self._entries
+        entries, icebergs = self._entries, self._icebergs
         fills: list[Fill] = []
         trade_id = self.last_trade_id
         last_id = trade_id + limit
@@ -327,7 +417,10 @@ class OrderBook:
                 else:
                     traded = remaining
                     queue.popleft()
-                    del entries[maker_order_id]
+                    if icebergs and maker_order_id in icebergs:
+                        available += self._show_next(level, maker)
+                    else:
+                        del entries[maker_order_id]
                 quantity -= traded
                 available -= traded
                 trade_id += 1
@@ -358,14 +451,19 @@ class OrderBook:
         entry = self._entries.pop(order_id, None)
         if entry is None:
             return None
-        order = _new(RestingOrder, entry)
-        _, _, side, price, _ = entry
+        _, user_id, side, price, shown = entry
+        hidden, part = self._icebergs.pop(order_id, _NO_ICEBERG)
+        order = _new(RestingOrder, (order_id, user_id, side, price, shown + hidden, part))
         own = self._bids if side == BUY else self._asks
         own.cancel(-side * price, entry)
         return order
 
-    def restore(self, order_id: int, user_id: int, side: Side, price: int, remaining: int) -> None:
+    def restore(
+        self, order_id: int, user_id: int, side: Side, price: int, remaining: int, part: int = 0
+    ) -> None:
         """Put back an order that was resting, behind those restored before it; nothing matches.
+
+        `part`: how many lots an iceberg shows at a time; 0: it shows all.
 
         Raises:
             DuplicateOrder: the id is already in the book.
@@ -380,16 +478,16 @@ class OrderBook:
         own, makers = (self._bids, self._asks) if side == BUY else (self._asks, self._bids)
         if self._is_in_reach(makers, reach):
             raise CrossedBook(f"order {order_id} at {price} reaches the other side")
-        entry = [order_id, user_id, side, price, remaining]
-        self._entries[order_id] = entry
-        own.append(-reach, entry)
+        assert part >= 0, part
+        self._rest(own, order_id, user_id, side, price, remaining, part)
 
     def depth(
         self, levels: int | None = None
     ) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
         """Return (bids, asks) as [(price, quantity)], best price first, at most `levels` each.
 
-        Costs time in proportion to the number of price levels, not of orders.
+        Of icebergs it has the visible parts. Costs time in proportion to the number of price
+        levels, not of orders.
         """
         assert levels is None or levels >= 0, levels
         bids, asks = self._bids.levels, self._asks.levels
@@ -404,7 +502,9 @@ class OrderBook:
             for key in sorted(side.levels):
                 for entry in side.levels[key].queue:
                     if entry[REMAINING]:
-                        yield _new(RestingOrder, entry)
+                        order_id, user_id, own, price, shown = entry
+                        hidden, part = self._icebergs.get(order_id, _NO_ICEBERG)
+                        yield RestingOrder(order_id, user_id, own, price, shown + hidden, part)
 
     def validate(self) -> None:
         """Check the whole structure; raise `AssertionError` where it contradicts itself."""
@@ -418,6 +518,11 @@ class OrderBook:
             assert len(own.stale) <= len(own.levels) + SLACK, "stale keys not compacted"
             live += sum(self._validate_level(side, key, own) for key in own.levels)
         assert live == len(self._entries), "an indexed order is in no level"
+        for order_id, (hidden, part) in self._icebergs.items():
+            assert 0 < self._entries[order_id][REMAINING] <= part, f"iceberg {order_id}"
+            assert hidden > 0, f"iceberg {order_id} hides nothing"
+            assert hidden % part == 0, f"hidden part of {order_id}"
+        assert not self._requeued, "a queue was changed and nobody has been told"
 
     def _validate_level(self, side: Side, key: int, own: BookSide) -> int:
         """Check one level; return the number of its live orders."""

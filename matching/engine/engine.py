@@ -139,14 +139,23 @@ class Engine:
         return book
 
     def restore(
-        self, market: str, order_id: int, user_id: int, side: Side, price: int, remaining: int
+        self,
+        market: str,
+        order_id: int,
+        user_id: int,
+        side: Side,
+        price: int,
+        remaining: int,
+        part: int = 0,
     ) -> None:
         """Put back an order that was live at `position`; call in time order within a price.
+
+        `part`: how many lots an iceberg shows at a time; 0: it shows all.
 
         Raises:
             UnknownMarket, DuplicateOrder, CrossedBook: the snapshot is not a state of this log.
         """
-        self.book(market).restore(order_id, user_id, side, price, remaining)
+        self.book(market).restore(order_id, user_id, side, price, remaining, part)
 
     def restore_stop(self, order: PlaceStop, *, elected: bool) -> None:
         """Put back a stop order that was there at `position`; call in the order of their age.
@@ -220,7 +229,9 @@ class Engine:
         status: Status = "open"
         reason, canceled = "", 0
         elected: tuple[int, ...] = ()
+        requeued: tuple[int, ...] = ()
         if fills:
+            requeued = book.take_requeued()
             status = "partially_filled" if remaining else "filled"
             if remaining and order_id not in book:
                 status, reason, canceled = "canceled", FILL_LIMIT, remaining
@@ -231,7 +242,7 @@ class Engine:
             Execution,
             (
                 market, offset, before, order_id, user_id, side, price, status, reason, canceled,
-                fills, (), 0, elected,
+                fills, (), 0, elected, requeued,
             ),
         )  # fmt: skip
 
@@ -287,7 +298,7 @@ class Engine:
             Execution,
             (
                 market, offset, before, order_id, user_id, side, price, status, reason, canceled,
-                fills, self_trades, prevented, elected,
+                fills, self_trades, prevented, elected, book.take_requeued(),
             ),
         )  # fmt: skip
 
@@ -386,12 +397,12 @@ class Engine:
         before, self.position = self.position, offset
         if order is None:
             return None
-        _, user_id, side, price, remaining = order
+        _, user_id, side, price, remaining, _ = order
         return _new(
             Execution,
             (
                 market, offset, before, order_id, user_id, side, price, "canceled", reason,
-                remaining, (), (), 0, (),
+                remaining, (), (), 0, (), (),
             ),
         )  # fmt: skip
 
@@ -463,7 +474,7 @@ class Engine:
             if symbol not in self._open:
                 digest.update(f"{self.state_of(symbol)}\n".encode())
             for order in book.orders():
-                digest.update((" ".join(map(str, order)) + "\n").encode())
+                digest.update(f"{order.written()}\n".encode())
             # A market that never had a trade or a stop order has the hash that it always had.
             if book.last_price:
                 digest.update(f"last price {book.last_price}\n".encode())

@@ -52,10 +52,11 @@ class PlaceOrder(NamedTuple):
 class PlaceWithRules(NamedTuple):
     """A limit order that says more than its price: how long it is good for, and whom it may meet.
 
-    `gtc` without `post_only` and with the prevention `none` is what a `PlaceOrder` is.
+    `gtc` without `post_only` and `part` and with the prevention `none` is what a `PlaceOrder` is.
 
     `budget`: what it may spend, in ticks times lots; 0: what its lots cost. An order with a budget
-    is a buy order, `ioc`; its `quantity` is how many lots it may buy at most.
+    is a buy order, `ioc`; its `quantity` is how many lots it may buy at most. `part`: how many lots
+    an iceberg shows at a time; 0: it shows all.
     """
 
     order_id: int
@@ -68,6 +69,7 @@ class PlaceWithRules(NamedTuple):
     post_only: bool = False
     prevention: Prevention = "none"
     budget: int = 0
+    part: int = 0
 
 
 class PlaceStop(NamedTuple):
@@ -143,7 +145,9 @@ class Execution(NamedTuple):
     order that the event was about; `canceled_quantity` is what left the book without a trade.
     `self_trades` are the makers that left it with their trade prevented, in turn;
     `prevented_quantity` is by how much the order itself was reduced with them. `elected`: the stop
-    orders whose price has come by it, in their turn; each waits for its `TriggerOrder`.
+    orders whose price has come by it, in their turn; each waits for its `TriggerOrder`. `requeued`:
+    the live orders that the event has put to the back of their queues, in the order in which they
+    came there last.
     """
 
     market: str
@@ -160,13 +164,22 @@ class Execution(NamedTuple):
     self_trades: tuple[SelfTrade, ...] = ()
     prevented_quantity: int = 0
     elected: tuple[int, ...] = ()
+    requeued: tuple[int, ...] = ()
 
 
 class RestingOrder(NamedTuple):
-    """A live order as the book shows it. `remaining`: lots still to be traded."""
+    """A live order as the book has it. `remaining`: lots still to be traded, the hidden included.
+
+    `part`: how many of them an iceberg shows at a time; 0: nothing is hidden.
+    """
 
     order_id: int
     user_id: int
     side: Side
     price: int
     remaining: int
+    part: int = 0
+
+    def written(self) -> str:
+        """Return it as text, the same for equal orders; what nothing is hidden of, as ever."""
+        return " ".join(map(str, self if self.part else self[:-1]))

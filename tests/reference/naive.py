@@ -26,6 +26,12 @@ oldest first. One whose stop price the last trade has reached when it comes is e
 `max_stops` orders wait already, one that would wait is canceled. Elected, it comes as a limit order with
 its trigger, not before; a trigger of what is not elected does nothing. A market that is halted or
 cancel-only cancels stop orders that come.
+
+And: an iceberg is cut into parts when it comes to rest, from its end, so that all but the first are
+of the size it says. Only one part at a time can be seen and traded with. When nothing is left of it, the
+next one is behind all orders at its price, as if it had just come. A cancel takes all parts, and so does a
+prevented self-trade that cancels it; one that takes some from both takes from all parts together, and
+what is left is cut anew, at the back of the queue unless some of the visible part is still there.
 """
 
 from dataclasses import dataclass, field, replace
@@ -36,7 +42,10 @@ SideName = Literal["buy", "sell"]
 
 @dataclass
 class Row:
-    """One order in the book. `arrival`: place in the queue of all orders."""
+    """One order in the book. `arrival`: place in the queue of all orders.
+
+    `part`: what an iceberg shows at a time, 0 if it shows all; `shown`: what it shows now.
+    """
 
     arrival: int
     market: str
@@ -45,6 +54,14 @@ class Row:
     side: SideName
     price: int
     remaining: int
+    part: int = 0
+    shown: int = 0
+
+    def show(self) -> None:
+        """Show the first of the parts into which it is cut from its end."""
+        self.shown = self.remaining
+        while 0 < self.part < self.shown:
+            self.shown -= self.part
 
 
 @dataclass
@@ -100,6 +117,7 @@ class NaiveResult:
     self_trades: tuple[NaiveSelfTrade, ...] = ()
     prevented_quantity: int = 0
     elected: tuple[int, ...] = ()
+    requeued: tuple[int, ...] = ()
 
 
 @dataclass
@@ -119,6 +137,13 @@ class NaiveExchange:
     """Per market the price of its last trade; absent before any."""
     stops: list[StopRow] = field(default_factory=list)
     max_stops: int = 10_000
+    requeued: list[int] = field(default_factory=list)
+    """By the present event, and in turn."""
+
+    def begin(self, offset: int) -> None:
+        """Note that an event has come."""
+        self.events.append(offset)
+        self.requeued.clear()
 
     def place(
         self,
@@ -128,7 +153,7 @@ class NaiveExchange:
         **order: Any,
     ) -> NaiveResult | None:
         """Take a new limit order."""
-        self.events.append(offset)
+        self.begin(offset)
         if order_id in self.known_ids:
             return None
         self.known_ids.add(order_id)
@@ -138,7 +163,7 @@ class NaiveExchange:
         self, offset: int, *, order_id: int, stop_price: int, **order: Any
     ) -> NaiveResult | None:
         """Take a new stop order."""
-        self.events.append(offset)
+        self.begin(offset)
         if order_id in self.known_ids:
             return None
         self.known_ids.add(order_id)
@@ -165,7 +190,7 @@ class NaiveExchange:
 
     def trigger(self, offset: int, *, market: str, order_id: int) -> NaiveResult | None:
         """Let an elected stop order come."""
-        self.events.append(offset)
+        self.begin(offset)
         for stop in self.stops:
             if stop.row.order_id == order_id and stop.row.market == market and stop.elected:
                 self.stops.remove(stop)
@@ -200,10 +225,11 @@ class NaiveExchange:
         post_only: bool = False,
         prevention: str = "none",
         budget: int = 0,
+        part: int = 0,
     ) -> NaiveResult:
         """Match one limit order, one trade at a time."""
         self.arrivals += 1
-        taker = Row(self.arrivals, market, order_id, user_id, side, price, quantity)
+        taker = Row(self.arrivals, market, order_id, user_id, side, price, quantity, part)
         trades: list[NaiveTrade] = []
         elected: list[int] = []
         state = self.states.get(market, (0, "open"))[1]
@@ -226,7 +252,8 @@ class NaiveExchange:
                 done = budget > 0 and budget - spent < last_price
                 break
             maker = makers[0]
-            lots = min(maker.remaining, taker.remaining)
+            meets_itself = maker.user_id == user_id and prevention != "none"
+            lots = min(maker.remaining if meets_itself else maker.shown, taker.remaining)
             if budget:
                 lots = min(lots, (budget - spent) // maker.price)
             if lots == 0:
@@ -235,7 +262,7 @@ class NaiveExchange:
             if len(trades) + len(self_trades) == self.max_fills:
                 reason = "fill_limit"
                 break
-            if maker.user_id == user_id and prevention != "none":
+            if meets_itself:
                 if prevention in ("cancel_taker", "cancel_both"):
                     reason = "self_trade"
                 if prevention != "cancel_taker":
@@ -248,9 +275,11 @@ class NaiveExchange:
                 self.rows = [row for row in self.rows if row.remaining > 0]
                 continue
             maker.remaining -= lots
+            maker.shown -= lots
             taker.remaining -= lots
             spent += lots * maker.price
             last_price = maker.price
+            self.show_next(maker)
             self.rows = [row for row in self.rows if row.remaining > 0]
             self.last_trade_ids[market] += 1
             elected += self.elect(market, maker.price)
@@ -272,9 +301,10 @@ class NaiveExchange:
         if done and not reason:
             return self.result(
                 offset, taker, "filled", canceled_quantity=taker.remaining, trades=tuple(trades),
-                self_trades=tuple(self_trades),
+                self_trades=tuple(self_trades), elected=tuple(elected),
             )  # fmt: skip
         if taker.remaining > 0 and not reason:
+            taker.show()
             self.rows.append(taker)
         if reason:
             return self.result(
@@ -299,27 +329,44 @@ class NaiveExchange:
             taken, maker.remaining = maker.remaining, 0
             return NaiveSelfTrade(maker.order_id, maker.price, taken, canceled=True)
         maker.remaining -= both
+        maker.shown -= min(both, maker.shown)
         taker.remaining -= both
+        self.show_next(maker)
         return NaiveSelfTrade(maker.order_id, maker.price, both, canceled=False)
 
+    def show_next(self, maker: Row) -> None:
+        """Put a maker that shows nothing any more behind all others, with its next part."""
+        if maker.shown or not maker.remaining:
+            return
+        maker.show()
+        self.arrivals += 1
+        maker.arrival = self.arrivals
+        self.requeued.append(maker.order_id)
+
     def why_not_filled_whole(self, taker: Row, prevention: str) -> str:
-        """Return why a fill-or-kill order is canceled, "" if it is not."""
-        makers = self.makers_for(taker)
-        for count in range(len(makers) + 1):
-            before = makers[:count]
-            if sum(row.remaining for row in before) >= taker.remaining:
+        """Return why a fill-or-kill order is canceled, "" if it is not: try it on a copy."""
+        trial = NaiveExchange({}, self.max_fills, self.by_arrival(), arrivals=self.arrivals)
+        missing = taker.remaining
+        for count in range(self.max_fills + 1):
+            makers = trial.makers_for(taker)
+            if missing <= 0:
                 return ""
-            if count == len(makers):
+            if not makers:
                 return "fok_not_fillable"
             if count == self.max_fills:
                 return "fill_limit"
-            if prevention != "none" and makers[count].user_id == taker.user_id:
+            if prevention != "none" and makers[0].user_id == taker.user_id:
                 return "self_trade"
+            missing -= makers[0].shown
+            makers[0].remaining -= makers[0].shown
+            makers[0].shown = 0
+            trial.show_next(makers[0])
+            trial.rows = [row for row in trial.rows if row.remaining > 0]
         raise AssertionError
 
     def change_market(self, offset: int, *, market: str, change_id: int, state: str) -> bool:
         """Put a market into a state, unless a change with this number or a higher one was here."""
-        self.events.append(offset)
+        self.begin(offset)
         if change_id <= self.states.get(market, (0, "open"))[0]:
             return False
         self.states[market] = (change_id, state)
@@ -327,7 +374,7 @@ class NaiveExchange:
 
     def cancel(self, offset: int, *, market: str, order_id: int) -> NaiveResult | None:
         """Take the order out, if this market has it."""
-        self.events.append(offset)
+        self.begin(offset)
         for row in self.rows:
             if row.order_id == order_id and row.market == market:
                 self.rows = [other for other in self.rows if other is not row]
@@ -369,7 +416,13 @@ class NaiveExchange:
             self_trades=self_trades,
             prevented_quantity=prevented_quantity,
             elected=elected,
+            requeued=self.requeued_and_live(),
         )
+
+    def requeued_and_live(self) -> tuple[int, ...]:
+        """Return those of the live orders that the event has put behind others, the last place last."""
+        live = [row for row in self.rows if row.order_id in self.requeued]
+        return tuple(row.order_id for row in sorted(live, key=lambda row: row.arrival))
 
     def makers_for(self, taker: Row) -> list[Row]:
         """Return the orders that this one may trade with, the first to trade first."""
@@ -394,5 +447,5 @@ class NaiveExchange:
         """Return [(price, quantity)], the best price first."""
         totals: dict[int, int] = {}
         for row in self.live(market, side):
-            totals[row.price] = totals.get(row.price, 0) + row.remaining
+            totals[row.price] = totals.get(row.price, 0) + row.shown
         return list(totals.items())

@@ -36,17 +36,22 @@ from tests.reference.naive import (
 MARKETS = ("BTC-USDT", "BTC-EUR")
 LAST_TRADE_IDS = {"BTC-USDT": 0, "BTC-EUR": 41}
 SIDES: dict[SideName, int] = {"buy": BUY, "sell": SELL}
-Rules = tuple[TimeInForce, bool, Prevention]
+Rules = tuple[TimeInForce, bool, Prevention, int]
 PREVENTIONS: tuple[Prevention, ...] = (
     "none", "cancel_taker", "cancel_maker", "cancel_both", "decrement_and_cancel",
 )  # fmt: skip
 RESTING: tuple[tuple[TimeInForce, bool], ...] = (
     ("gtc", False), ("gtc", True), ("ioc", False), ("fok", False),
 )  # fmt: skip
+PARTS = (0, 1, 2, 3)
 ALL_RULES: list[Rules] = [
-    (*resting, prevention) for resting in RESTING for prevention in PREVENTIONS
+    (*resting, prevention, part)
+    for resting in RESTING
+    for prevention in PREVENTIONS
+    for part in PARTS
+    if resting[0] == "gtc" or not part
 ]
-NO_RULES: Rules = ("gtc", False, "none")
+NO_RULES: Rules = ("gtc", False, "none", 0)
 SIDE_NAMES: dict[int, SideName] = {BUY: "buy", SELL: "sell"}
 
 
@@ -95,7 +100,10 @@ def apply_to_engine(engine: Engine, offset: int, event: Event) -> Execution | No
         return engine.apply(
             offset, PlaceWithRules(*plain, "ioc", False, event.rules[2], event.budget)
         )
-    return engine.apply(offset, PlaceWithRules(*plain, *event.rules))
+    time_in_force, post_only, prevention, part = event.rules
+    return engine.apply(
+        offset, PlaceWithRules(*plain, time_in_force, post_only, prevention, part=part)
+    )
 
 
 def has_budget(event: Event) -> bool:
@@ -105,15 +113,16 @@ def has_budget(event: Event) -> bool:
 def apply_to_naive(naive: NaiveExchange, offset: int, event: Event) -> NaiveResult | None:
     if event.side is None:
         return naive.cancel(offset, market=event.market, order_id=event.order_id)
-    time_in_force, post_only, prevention = event.rules or NO_RULES
+    time_in_force, post_only, prevention, part = event.rules or NO_RULES
     if has_budget(event):
-        time_in_force, post_only = "ioc", False
+        time_in_force, post_only, part = "ioc", False, 0
     return naive.place(
         offset,
         budget=event.budget if has_budget(event) else 0,
         time_in_force=time_in_force,
         post_only=post_only,
         prevention=prevention,
+        part=part,
         market=event.market,
         order_id=event.order_id,
         user_id=event.user_id,
@@ -150,6 +159,7 @@ def in_naive_terms(execution: Execution | None) -> NaiveResult | None:
         self_trades=tuple(NaiveSelfTrade(*prevented) for prevented in execution.self_trades),
         prevented_quantity=execution.prevented_quantity,
         elected=execution.elected,
+        requeued=execution.requeued,
     )
 
 
@@ -191,8 +201,9 @@ def rebuilt_from(naive: NaiveExchange, position: int) -> Engine:
         )
     for row in naive.by_arrival():
         engine.restore(
-            row.market, row.order_id, row.user_id, SIDES[row.side], row.price, row.remaining
-        )
+            row.market, row.order_id, row.user_id, SIDES[row.side], row.price, row.remaining,
+            row.part,
+        )  # fmt: skip
     return engine
 
 
@@ -243,6 +254,7 @@ asks = st.builds(
     side=st.just("sell"),
     price=st.integers(98, 102),
     quantity=st.integers(1, 3),
+    rules=st.sampled_from((None, ("gtc", False, "none", 1))),
 )
 spends = st.builds(
     Event,
@@ -253,7 +265,7 @@ spends = st.builds(
     side=st.just("buy"),
     price=st.integers(99, 103),
     quantity=st.integers(1, 9),
-    rules=st.sampled_from([("ioc", False, prevention) for prevention in PREVENTIONS]),
+    rules=st.sampled_from([("ioc", False, prevention, 0) for prevention in PREVENTIONS]),
     budget=st.sampled_from((50, 99, 100, 101, 199, 200, 205, 305, 1_000)),
 )
 
@@ -345,6 +357,7 @@ def test_a_long_flow_has_the_naive_results(
     trades = cancels_done = ignored = spent = 0
     reasons: Counter[str] = Counter()
     preventions: Counter[bool] = Counter()
+    requeued = 0
 
     for offset, event in enumerate(long_flow(rng, 20_000, spread, with_rules)):
         expected = apply_to_naive(naive, offset, event)
@@ -356,6 +369,7 @@ def test_a_long_flow_has_the_naive_results(
         spent += (
             expected is not None and expected.status == "filled" and expected.canceled_quantity > 0
         )
+        requeued += len(expected.requeued) if expected else 0
         reasons[expected.reason if expected else ""] += 1
         preventions.update(p.canceled for p in (expected.self_trades if expected else ()))
         if offset % 500 == 0:
@@ -373,6 +387,7 @@ def test_a_long_flow_has_the_naive_results(
         assert spent > 100, spent
         assert min(reasons[word] for word in words) > 50, reasons
         assert min(preventions[True], preventions[False]) > 30, preventions
+        assert requeued > 100, requeued
 
 
 def long_flow(rng: random.Random, count: int, spread: int, with_rules: float = 0.0) -> list[Event]:

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from matching.engine import MAX_STOPS, Engine, MarketState, PlaceStop, TriggerOrder
+from matching.engine import (
+    MAX_STOPS,
+    Engine,
+    MarketState,
+    PlaceStop,
+    Prevention,
+    TimeInForce,
+    TriggerOrder,
+)
 from tests.reference.naive import NaiveExchange, NaiveResult, SideName, StopRow
 from tests.reference.test_engine_against_naive import (
     ALL_RULES,
@@ -17,7 +25,6 @@ from tests.reference.test_engine_against_naive import (
     SIDE_NAMES,
     SIDES,
     Event,
-    Rules,
     assert_same_books,
     cancels,
     fill_limits,
@@ -28,6 +35,11 @@ from tests.reference.test_market_states import Change, changes, on_engine, on_na
 
 LAST_PRICES = {"BTC-EUR": 100}
 """One market has traded before the log begins."""
+StopRules = tuple[TimeInForce, bool, Prevention]
+STOP_RULES: list[StopRules] = [
+    ("gtc", False, "none"), *(rules[:3] for rules in ALL_RULES if not rules[3])
+]  # fmt: skip
+"""What a stop order may say; the first says nothing."""
 
 
 class Stop(NamedTuple):
@@ -40,7 +52,7 @@ class Stop(NamedTuple):
     price: int
     quantity: int
     stop_price: int
-    rules: Rules
+    rules: StopRules
 
 
 class Trigger(NamedTuple):
@@ -61,7 +73,7 @@ stops = st.builds(
     price=st.integers(98, 102),
     quantity=st.integers(1, 6),
     stop_price=st.integers(97, 103),
-    rules=st.sampled_from(ALL_RULES),
+    rules=st.sampled_from(STOP_RULES),
 )
 triggers = st.builds(Trigger, market=st.sampled_from(MARKETS), order_id=st.integers(1, 60))
 stop_limits = st.sampled_from((1, 2, MAX_STOPS))
@@ -162,8 +174,9 @@ def rebuilt_from(naive: NaiveExchange, position: int) -> Engine:
         )
     for row in naive.by_arrival():
         engine.restore(
-            row.market, row.order_id, row.user_id, SIDES[row.side], row.price, row.remaining
-        )
+            row.market, row.order_id, row.user_id, SIDES[row.side], row.price, row.remaining,
+            row.part,
+        )  # fmt: skip
     for stop in sorted(naive.stops, key=lambda stop: stop.row.arrival):
         row, order = stop.row, stop.order
         command = PlaceStop(
@@ -273,6 +286,7 @@ def next_event(rng: Random, offset: int, waiting: list[Trigger]) -> AnyEvent:
         stop_price = middle + beyond if side == "buy" else middle - beyond
         slack = rng.randint(-1, 8)
         price = stop_price + slack if side == "buy" else stop_price - slack
-        rules = rng.choice((rules, ("gtc", False, "none")))
-        return Stop(market, offset + 1, user_id, side, price, 2 * quantity, stop_price, rules)
-    return Event(0, market, offset + 1, user_id, side, price, quantity, rules)
+        stop_rules = rng.choice((rng.choice(STOP_RULES), STOP_RULES[0]))
+        return Stop(market, offset + 1, user_id, side, price, 2 * quantity, stop_price, stop_rules)
+    budget = rng.choice((0, 0, price * rng.randint(1, quantity)))
+    return Event(0, market, offset + 1, user_id, side, price, quantity, rules, budget)
