@@ -27,6 +27,7 @@ from balances.settlement import (
     DecrementRow,
     ElectionRow,
     OrderChange,
+    QueuePlace,
     TradeRow,
     plan,
 )
@@ -209,6 +210,8 @@ def _apply(
         _insert_decrements(planned.decrements)
     if planned.elections:
         _note_elections(planned.elections)
+    if planned.places:
+        _update_places(list(planned.places.values()))
     # Last of all: every settlement with fees in these assets waits until this one has committed.
     return changed + _credit_fees(fees) if fees else changed
 
@@ -344,6 +347,22 @@ WHERE o.id = d.id AND o.market_id = d.market_id AND o.stop_price IS NOT NULL
   AND o.elected_at IS NULL
   AND (o.status = 'untriggered' OR o.status = 'canceled' AND o.finished_at = now())
 """
+
+
+def _update_places(places: Sequence[QueuePlace]) -> None:
+    """Note which orders stand elsewhere in their queues now: one statement for all of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE orders_order o"
+            ' SET queue_epoch = d.epoch, queue_offset = d."offset", queue_rank = d.rank'
+            " FROM unnest(%s::bigint[], %s::varchar[], %s::int[], %s::bigint[], %s::int[])"
+            ' AS d(id, market_id, epoch, "offset", rank)'
+            " WHERE o.id = d.id AND o.market_id = d.market_id",
+            columns(places),
+        )
+        if cursor.rowcount != len(places):
+            numbers = [place.order_id for place in places][:20]
+            raise ViolationError(f"of the orders {numbers} some are not there to be put anywhere")
 
 
 def _insert_trades(trades: Sequence[TradeRow]) -> None:

@@ -76,6 +76,19 @@ class OrderChange:
     prevented_quantity: Decimal = ZERO
 
 
+class QueuePlace(NamedTuple):
+    """Where an order stands in its queue since an event has put it there; columns of the order.
+
+    `rank`: among all that the event has put somewhere, from 1 on.
+    """
+
+    order_id: int
+    market: str
+    epoch: int
+    offset: int
+    rank: int
+
+
 class ElectionRow(NamedTuple):
     """A stop order whose price has come, by the event at `epoch` and `offset`, in its turn."""
 
@@ -95,6 +108,7 @@ class SettlementPlan:
     decrements: list[DecrementRow] = field(default_factory=list)
     elections: list[ElectionRow] = field(default_factory=list)
     orders: dict[int, OrderChange] = field(default_factory=dict)
+    places: dict[int, QueuePlace] = field(default_factory=dict)
 
 
 def plan(executions: Iterable[Execution]) -> SettlementPlan:
@@ -124,6 +138,10 @@ def _plan_one(result: SettlementPlan, execution: Execution) -> None:
         _plan_trade(result, execution, trade, Decimal(trade.price) if amount else limit)
     for self_trade in execution.self_trades:
         _plan_self_trade(result, execution, self_trade)
+    for rank, order_id in enumerate(execution.requeued, start=1):
+        result.places[order_id] = QueuePlace(
+            order_id, execution.market, execution.epoch, execution.offset, rank
+        )
     if (prevented := Decimal(execution.prevented_quantity)) > 0:
         change.prevented_quantity += prevented
         if not amount:

@@ -45,6 +45,7 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     The fee rates are those that apply to this order: shares of what it receives. `expires_at`: of a
     good-till-date order. Nobody who reads the log acts on it: a cancel does. `stop_price`
     (quote per base): of a stop order; it waits for a trade at this price and then for its trigger.
+    `visible_quantity` (base): how much of itself an iceberg shows at a time.
 
     `price` of a market order is the worst at which it may trade; it is good for now or never (ioc).
     `quote_amount`: what it may spend (quote, on hold), if it was placed by that; then `quantity` is
@@ -72,6 +73,7 @@ class NewOrder(msgspec.Struct, tag="new", frozen=True, forbid_unknown_fields=Tru
     expires_at: Moment = ""
     quote_amount: DecimalString = "0"
     stop_price: DecimalOrNothing = ""
+    visible_quantity: DecimalOrNothing = ""
 
 
 class TriggerOrder(
@@ -164,7 +166,9 @@ class Execution(
     much it was reduced together with those that were decremented. `quote_amount` is what the order
     had on hold, if it was placed by that: then what its trades did not cost is to be released, and
     `canceled_quantity` is also what it did not buy when it is filled. `elected` are the stop orders
-    whose price has come by this event, in the order in which they are to be triggered.
+    whose price has come by this event, in the order in which they are to be triggered. `requeued`
+    are the live orders that it has put to the back of their queues, in the order in which they came
+    there last.
     """
 
     v: Literal[1] = 1
@@ -185,6 +189,7 @@ class Execution(
     prevented_quantity: DecimalString = "0"
     quote_amount: DecimalString = "0"
     elected: tuple[Identifier, ...] = ()
+    requeued: tuple[Identifier, ...] = ()
     request_id: RequestId = ""
 
 

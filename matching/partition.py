@@ -30,7 +30,14 @@ from exchange.records import (
     decode_order_event,
 )
 from matching import engine as pure
-from matching.recovery import Recovered, Rules, Scale, open_market, rules_in_engine
+from matching.recovery import (
+    Recovered,
+    Rules,
+    Scale,
+    open_market,
+    rules_in_engine,
+    visible_lots,
+)
 from orders.models import Market
 from orders.selectors import OrderFacts, was_ordered
 
@@ -165,6 +172,7 @@ class PartitionMatcher:
             quantity = to_units(known.quantity, scale.lot)
             budget = to_units(known.quote_amount or _NOTHING, scale.tick * scale.lot)
             stop_price = to_units(known.stop_price or Decimal(0), scale.tick)
+            part = visible_lots(known.visible_quantity, scale)
         except ValueError as error:
             raise DeadLetterError(str(error)) from error
         side = pure.BUY if event.side == "buy" else pure.SELL
@@ -172,7 +180,9 @@ class PartitionMatcher:
         rules = rules_in_engine(known.time_in_force, known.post_only, known.self_trade_prevention)
         if stop_price:
             return pure.PlaceStop(*plain, stop_price, *rules)
-        return plain if rules == _NO_RULES else pure.PlaceWithRules(*plain, *rules, budget)
+        if rules == _NO_RULES and not part:
+            return plain
+        return pure.PlaceWithRules(*plain, *rules, budget, part)
 
     def _scale(self, symbol: str) -> Scale:
         """Return the market's scale; a market made since the recovery is opened now.
@@ -250,6 +260,7 @@ class PartitionMatcher:
             prevented_quantity=format_amount(execution.prevented_quantity * scale.lot),
             quote_amount=event.quote_amount if isinstance(event, NewOrder) else "0",
             elected=execution.elected,
+            requeued=execution.requeued,
             request_id=event.request_id,
         )
 
@@ -293,13 +304,14 @@ def _disagreement(event: NewOrder, known: OrderFacts) -> str | None:
         event.post_only, event.self_trade_prevention, event.expires_at, event.order_type,
         Decimal(event.quote_amount),
         Decimal(event.stop_price) if event.stop_price else None,
+        Decimal(event.visible_quantity) if event.visible_quantity else None,
     )  # fmt: skip
     stored = (
         known.user_id, known.market, known.side, known.price, known.quantity,
         known.maker_fee_rate, known.taker_fee_rate, known.time_in_force,
         known.post_only, known.self_trade_prevention,
         "" if known.expires_at is None else known.expires_at.isoformat(), known.order_type,
-        known.quote_amount or _NOTHING, known.stop_price,
+        known.quote_amount or _NOTHING, known.stop_price, known.visible_quantity,
     )  # fmt: skip
     if said == stored:
         return None
@@ -309,7 +321,7 @@ def _disagreement(event: NewOrder, known: OrderFacts) -> str | None:
 _NAMES = (
     "user", "market", "side", "price", "quantity", "maker fee rate", "taker fee rate",
     "time in force", "post-only flag", "self-trade prevention", "time at which it expires",
-    "type", "amount to spend", "stop price",
+    "type", "amount to spend", "stop price", "visible quantity",
 )  # fmt: skip
 _NO_RULES: Rules = ("gtc", False, "none")
 

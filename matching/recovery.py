@@ -141,8 +141,9 @@ def last_trade(market: Market) -> LastTrade | None:
     return None if found is None else LastTrade._make(found)
 
 
-LiveOrder = tuple[int, int, str, str, Decimal, Decimal, Decimal]
-"""Id, user, market, side, price, quantity, and how much of it is gone: filled, or prevented."""
+LiveOrder = tuple[int, int, str, str, Decimal, Decimal, Decimal, Decimal | None]
+"""Id, user, market, side, price, quantity, how much of it is gone (filled, or prevented), and how
+much an iceberg shows at a time."""
 
 
 def live_orders(markets: list[str]) -> Iterator[LiveOrder]:
@@ -158,7 +159,9 @@ def live_orders(markets: list[str]) -> Iterator[LiveOrder]:
             Coalesce("queue_rank", 0),
         )
         .annotate(gone=F("filled_quantity") + F("prevented_quantity"))
-        .values_list("id", "user_id", "market_id", "side", "price", "quantity", "gone")
+        .values_list(
+            "id", "user_id", "market_id", "side", "price", "quantity", "gone", "visible_quantity"
+        )
         .iterator(chunk_size=FETCH)
     )
 
@@ -236,7 +239,7 @@ def rules_in_engine(
 
 def restore_order(engine: Engine, scales: dict[str, Scale], row: LiveOrder) -> None:
     """Put a live order back into its book, behind those restored before it."""
-    order_id, user_id, market, side, price, quantity, gone = row
+    order_id, user_id, market, side, price, quantity, gone, visible = row
     scale = scales[market]
     engine.restore(
         market,
@@ -245,7 +248,17 @@ def restore_order(engine: Engine, scales: dict[str, Scale], row: LiveOrder) -> N
         BUY if side == Order.Side.BUY else SELL,
         to_units(price, scale.tick),
         to_units(quantity - gone, scale.lot),
+        visible_lots(visible, scale),
     )
+
+
+def visible_lots(visible_quantity: Decimal | None, scale: Scale) -> int:
+    """Return how many lots an order shows at a time, 0 for one that shows all.
+
+    Raises:
+        ValueError: it is not a number of lots.
+    """
+    return 0 if visible_quantity is None else to_units(visible_quantity, scale.lot)
 
 
 @contextmanager

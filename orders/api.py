@@ -25,7 +25,7 @@ from exchange.api.filters import STORABLE, PeriodFilter, names_field, read_filte
 from exchange.middleware import current_request_id
 from orders import selectors, services
 from orders.cancel_all_api import CancelsAll
-from orders.models import Order
+from orders.models import MAX_PARTS, Order
 from orders.naming import OWN_ID, OrderName
 from orders.naming_api import ORDER_PARAMETERS, find_order
 from orders.reading import DEFAULT_PREVENTION, DEFAULT_QUOTE, plain_order
@@ -56,9 +56,10 @@ class OrderInput(serializers.Serializer[Any]):
 
     Short: `asset`, `order_type` (buy or sell), `quantity`, `price`: the market is ASSET-USDT.
     Full: `market`, `side`, `type`, `quantity`, `price`. Optional in both: `time_in_force`,
-    `expires_at`, `post_only`, `self_trade_prevention` and `client_order_id`. With the `type` market
-    there is no `price`, and to buy, there may be a `quote_amount` instead of the `quantity`. With
-    stop_limit and stop_market, which are else as limit and market, there is a `stop_price`.
+    `expires_at`, `post_only`, `self_trade_prevention`, `visible_quantity` and `client_order_id`.
+    With the `type` market there is no `price`, and to buy, there may be a `quote_amount` instead of
+    the `quantity`. With stop_limit and stop_market, which are else as limit and market, there is a
+    `stop_price`.
     """
 
     user_id = WholeNumberField(
@@ -144,6 +145,12 @@ class OrderInput(serializers.Serializer[Any]):
         "for one at this price or lower. If the last trade has reached it already, the order is "
         "placed at once.",
     )
+    visible_quantity = AmountInputField(
+        required=False,
+        help_text="Makes it an iceberg: the book shows so much of it at a time (base), and the "
+        "next part comes behind all others of its price. A multiple of the lot size, less than "
+        f"`quantity` and at least its {MAX_PARTS}th part. Of a limit order with gtc or gtd.",
+    )
     client_order_id = PlainTextField(
         rf"^{OWN_ID}\Z",
         trim_whitespace=False,
@@ -184,6 +191,7 @@ class OrderInput(serializers.Serializer[Any]):
             "post_only": attrs["post_only"],
             "self_trade_prevention": attrs["self_trade_prevention"],
             "expires_at": attrs.get("expires_at"),
+            "visible_quantity": attrs.get("visible_quantity"),
             "client_order_id": attrs.get("client_order_id"),
         }
 
@@ -248,6 +256,10 @@ class OrderOutput(serializers.ModelSerializer[Order]):
     quote_amount = AmountField(
         allow_null=True, help_text="Quote: what it may spend, if it was placed by that."
     )
+    visible_quantity = AmountField(
+        allow_null=True,
+        help_text="Base; how much of it the book shows at a time. Null: all of it.",
+    )
     filled_quantity = AmountField(help_text="Base.")
     prevented_quantity = AmountField(
         help_text="Base; by how much prevented self-trades have reduced it."
@@ -269,9 +281,10 @@ class OrderOutput(serializers.ModelSerializer[Order]):
         fields = [
             "id", "client_order_id", "user_id", "market", "side", "type", "time_in_force",
             "post_only", "self_trade_prevention", "expires_at", "price", "stop_price", "quantity",
-            "quote_amount", "filled_quantity", "prevented_quantity", "remaining_quantity",
-            "filled_quote", "maker_fee_rate", "taker_fee_rate", "status", "reason",
-            "cancel_requested", "created_at", "elected_at", "triggered_at", "finished_at",
+            "quote_amount", "visible_quantity", "filled_quantity", "prevented_quantity",
+            "remaining_quantity", "filled_quote", "maker_fee_rate", "taker_fee_rate", "status",
+            "reason", "cancel_requested", "created_at", "elected_at", "triggered_at",
+            "finished_at",
         ]  # fmt: skip
         read_only_fields = fields
 

@@ -26,6 +26,8 @@ STOP_TYPES = ("stop_limit", "stop_market")
 """The types of orders that wait for a trade price."""
 UNPRICED_TYPES = ("market", "stop_market")
 """The types of orders that have their price from the band, and trade at once when they come."""
+MAX_PARTS = 100
+"""Of an iceberg: so many trades may a taker have with it at most."""
 EXPIRED = "expired"
 """Why an order was canceled whose time is over."""
 
@@ -231,6 +233,9 @@ class Order(models.Model):
     `triggered_epoch`, `triggered_offset`, which is also its place in the queue.
 
     The fee rates are those that applied when it was accepted; they never change.
+
+    An iceberg shows `visible_quantity` of itself at a time. All its parts but the first are exactly
+    so large, and the first is what is left over: so what is left of it says what is seen of it.
     """
 
     class Side(models.TextChoices):
@@ -296,6 +301,10 @@ class Order(models.Model):
     quote_amount = AmountField(
         null=True,
         help_text="Quote: what it may spend, and holds. Its quantity is what that buys at most.",
+    )
+    visible_quantity = AmountField(
+        null=True,
+        help_text="Of an iceberg: how much of it is seen at a time. Empty: all of it.",
     )
     filled_quantity = AmountField(default=Decimal(0))
     prevented_quantity = AmountField(
@@ -392,6 +401,18 @@ class Order(models.Model):
                 condition=Q(time_in_force="gtd", expires_at__isnull=False)
                 | ~Q(time_in_force="gtd") & Q(expires_at__isnull=True),
                 name="order_expires_if_good_till_date",
+            ),
+            models.CheckConstraint(
+                condition=Q(visible_quantity__isnull=True)
+                | Q(
+                    visible_quantity__isnull=False,
+                    visible_quantity__gt=0,
+                    visible_quantity__lt=F("quantity"),
+                    quantity__lte=F("visible_quantity") * MAX_PARTS,
+                    order_type="limit",
+                    time_in_force__in=RESTING_TIMES,
+                ),
+                name="order_iceberg_possible",
             ),
             models.CheckConstraint(
                 condition=Q(cancel_reason="")

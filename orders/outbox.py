@@ -183,6 +183,9 @@ def new_order_record(order: Order) -> OutgoingRecord:
             expires_at="" if order.expires_at is None else order.expires_at.isoformat(),
             quote_amount="0" if order.quote_amount is None else format_amount(order.quote_amount),
             stop_price="" if order.stop_price is None else format_amount(order.stop_price),
+            visible_quantity=""
+            if order.visible_quantity is None
+            else format_amount(order.visible_quantity),
         ),
     )
 

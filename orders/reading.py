@@ -18,7 +18,7 @@ DEFAULT_PREVENTION = "cancel_taker"
 """What happens to an order that meets one of its own user, if it does not say."""
 
 _ABSENT = object()
-_RARE = frozenset(("expires_at", "quote_amount", "stop_price"))
+_RARE = frozenset(("expires_at", "quote_amount", "stop_price", "visible_quantity"))
 """What a plain order does not say."""
 _SIDES = ("buy", "sell")
 _TIMES_IN_FORCE = ("gtc", "ioc", "fok")
@@ -61,6 +61,7 @@ def plain_order(data: Any) -> dict[str, Any] | None:
         "stop_price": None,
         **rules,
         "expires_at": None,
+        "visible_quantity": None,
         "client_order_id": own_id,
     }
 

@@ -28,6 +28,9 @@ def render_order(order: Order) -> dict[str, Any]:
         "stop_price": None if order.stop_price is None else format_amount(order.stop_price),
         "quantity": format_amount(order.quantity),
         "quote_amount": None if order.quote_amount is None else format_amount(order.quote_amount),
+        "visible_quantity": None
+        if order.visible_quantity is None
+        else format_amount(order.visible_quantity),
         "filled_quantity": format_amount(order.filled_quantity),
         "prevented_quantity": format_amount(order.prevented_quantity),
         "remaining_quantity": format_amount(order.remaining_quantity),

@@ -24,7 +24,7 @@ class OrderFacts(NamedTuple):
 
     `price`, `stop_price`: quote per base; `quantity`: base. `epoch` and `offset` are None before
     that. The fee rates are shares of what it receives. `quote_amount`: what it may spend, if that
-    was asked.
+    was asked. `visible_quantity`: of an iceberg.
     """
 
     order_id: int
@@ -44,6 +44,7 @@ class OrderFacts(NamedTuple):
     order_type: OrderTypeName
     quote_amount: Decimal | None
     stop_price: Decimal | None
+    visible_quantity: Decimal | None
 
 
 def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
@@ -54,7 +55,7 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
         cursor.execute(
             "SELECT id, user_id, market_id, side, price, quantity, time_in_force, post_only,"
             ' self_trade_prevention, epoch, "offset", maker_fee_rate, taker_fee_rate,'
-            " expires_at, order_type, quote_amount, stop_price"
+            " expires_at, order_type, quote_amount, stop_price, visible_quantity"
             " FROM orders_order WHERE id = ANY(%s::bigint[])",
             [array(order_ids)],
         )

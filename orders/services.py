@@ -27,6 +27,7 @@ from orders import backlog, outbox, selectors, storing
 from orders.bands import band_around
 from orders.counting import counts_orders
 from orders.models import (
+    MAX_PARTS,
     RESTING_TIMES,
     STOP_TYPES,
     UNFINISHED_STATUSES,
@@ -193,6 +194,31 @@ class StopPriceNotOnTickError(ClientError):
     field = "stop_price"
 
 
+class VisibleNotPositiveError(ClientError):
+    code = "visible_quantity_not_positive"
+    field = "visible_quantity"
+
+
+class VisibleNotOnLotError(ClientError):
+    code = "visible_quantity_not_on_lot"
+    field = "visible_quantity"
+
+
+class VisibleNotBelowQuantityError(ClientError):
+    code = "visible_quantity_not_below_quantity"
+    field = "visible_quantity"
+
+
+class VisibleTooSmallError(ClientError):
+    code = "visible_quantity_too_small"
+    field = "visible_quantity"
+
+
+class IcebergNeedsGtcError(ClientError):
+    code = "iceberg_needs_gtc"
+    field = "visible_quantity"
+
+
 class OrderNotFoundError(ClientError):
     code = "unknown_order"
     field = "order_id"
@@ -214,7 +240,8 @@ class Wish(NamedTuple):
     trade. `market_named_by`: which input an error about the market names. `expires_at`: given if it
     is good till a date (gtd), and only then. A market order names no price, and one with a
     `quote_amount` to spend no quantity: `within_band` gives it both. `stop_price` (quote per base):
-    given if it is a stop order, and only then.
+    given if it is a stop order, and only then. `visible_quantity` (base): how much of itself it
+    shows at a time, if it is an iceberg.
     """
 
     user_id: int
@@ -231,6 +258,7 @@ class Wish(NamedTuple):
     order_type: str = "limit"
     quote_amount: Decimal | None = None
     stop_price: Decimal | None = None
+    visible_quantity: Decimal | None = None
 
 
 @dataclass(frozen=True)
@@ -259,6 +287,7 @@ def place_order(
     order_type: str = "limit",
     quote_amount: Decimal | None = None,
     stop_price: Decimal | None = None,
+    visible_quantity: Decimal | None = None,
 ) -> Placed:
     """Hold the money, store the order, publish it. The order is as a `Wish` says it.
 
@@ -274,7 +303,7 @@ def place_order(
     wish = Wish(
         user_id, market, side, price, quantity, client_order_id, market_named_by,
         time_in_force, post_only, self_trade_prevention, expires_at, order_type,
-        quote_amount, stop_price,
+        quote_amount, stop_price, visible_quantity,
     )  # fmt: skip
     rules = require_allowed(wish, selectors.rules_of([market]).get(market))
     if rules.price_band is not None:
@@ -374,6 +403,8 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
         _check_expiry(wish)
     if wish.stop_price is not None or wish.order_type in STOP_TYPES:
         _check_stop(market, wish)
+    if wish.visible_quantity is not None:
+        _check_iceberg(market, wish, wish.visible_quantity)
     return market
 
 
@@ -484,6 +515,32 @@ def _check_stop(market: Market, wish: Wish) -> None:
         )
 
 
+def _check_iceberg(market: Market, wish: Wish, visible: Decimal) -> None:
+    """Refuse an iceberg that does not rest, or whose parts are none."""
+    if wish.order_type != Order.Type.LIMIT or wish.time_in_force not in RESTING_TIMES:
+        raise IcebergNeedsGtcError(
+            "An iceberg is a limit order that rests: good till canceled (gtc) or till a date (gtd)."
+        )
+    assert wish.quantity is not None, "a limit order names its quantity"
+    if visible <= 0:
+        raise VisibleNotPositiveError("The visible quantity must be greater than zero.")
+    if visible % market.lot_size:
+        lot = format_amount(market.lot_size)
+        raise VisibleNotOnLotError(
+            f"The visible quantity must be a multiple of {lot}, the lot size."
+        )
+    if visible >= wish.quantity:
+        raise VisibleNotBelowQuantityError(
+            "The visible quantity must be less than the quantity: an order that shows all of"
+            " itself gives none."
+        )
+    if wish.quantity > MAX_PARTS * visible:
+        raise VisibleTooSmallError(
+            f"An iceberg has at most {MAX_PARTS} parts: the quantity must be at most {MAX_PARTS}"
+            " times the visible one."
+        )
+
+
 def _check_state(market: Market, wish: Wish) -> None:
     """Refuse what a market that is not open does not take."""
     if market.state == Market.State.HALTED:
@@ -519,6 +576,7 @@ def new_order(wish: Wish, market: Market, request_id: str, created_at: datetime)
         self_trade_prevention=wish.self_trade_prevention,
         expires_at=wish.expires_at,
         quote_amount=wish.quote_amount,
+        visible_quantity=wish.visible_quantity,
         client_order_id=wish.client_order_id,
         request_id=request_id,
         created_at=created_at,

@@ -31,6 +31,7 @@ def new_order(
     self_trade_prevention: str,
     expires_at: datetime | None,
     quote_amount: Decimal | None,
+    visible_quantity: Decimal | None,
     client_order_id: str | None,
     request_id: str,
     created_at: datetime,
@@ -54,6 +55,7 @@ def new_order(
         "self_trade_prevention": self_trade_prevention,
         "expires_at": expires_at,
         "quote_amount": quote_amount,
+        "visible_quantity": visible_quantity,
         "client_order_id": client_order_id,
         "request_id": request_id,
         "created_at": created_at,
@@ -79,7 +81,7 @@ def insert(orders: Sequence[Order]) -> set[int]:
             order.client_order_id, order.request_id, order.created_at.isoformat(),
             order.maker_fee_rate, order.taker_fee_rate,
             None if order.expires_at is None else order.expires_at.isoformat(), order.order_type,
-            order.quote_amount, order.stop_price,
+            order.quote_amount, order.stop_price, order.visible_quantity,
         )
         for order in sorted(orders, key=lambda o: (o.user_id, o.client_order_id or ""))
     ]  # fmt: skip
@@ -106,7 +108,7 @@ def insert_one(order: Order) -> None:
                 order.time_in_force, order.post_only, order.self_trade_prevention,
                 order.client_order_id, order.request_id, order.created_at, order.maker_fee_rate,
                 order.taker_fee_rate, order.expires_at, order.order_type, order.quote_amount,
-                order.stop_price, order.user_id,
+                order.stop_price, order.visible_quantity, order.user_id,
             ],
         )  # fmt: skip
         row = cursor.fetchone()
@@ -129,7 +131,7 @@ def _next_numbers(count: int) -> list[int]:
 _COLUMNS = (
     "user_id, market_id, side, price, quantity, time_in_force, post_only, self_trade_prevention,"
     " client_order_id, request_id, created_at, maker_fee_rate, taker_fee_rate, expires_at,"
-    " order_type, quote_amount, stop_price"
+    " order_type, quote_amount, stop_price, visible_quantity"
 )
 _OTHERS = "filled_quantity, filled_quote, prevented_quantity, status, reason"
 _THEIRS = "0, 0, 0, 'pending', ''"
@@ -140,7 +142,7 @@ _INSERT_ONE = f"""
 INSERT INTO orders_order ({_COLUMNS}, {_OTHERS})
 SELECT %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, least(%s, t.maker_rate),
   least(%s, t.taker_rate), %s::timestamptz, %s, %s::numeric,
-  %s::numeric, {_THEIRS}
+  %s::numeric, %s::numeric, {_THEIRS}
 FROM (SELECT) AS one
   LEFT JOIN exchange_user u ON u.id = %s LEFT JOIN exchange_feetier t ON t.name = u.fee_tier_id
 RETURNING id, maker_fee_rate, taker_fee_rate
@@ -151,14 +153,14 @@ INSERT INTO orders_order (id, {_COLUMNS}, {_OTHERS})
 SELECT n.id, n.user_id, n.market_id, n.side, n.price, n.quantity, n.time_in_force, n.post_only,
   n.self_trade_prevention, n.client_order_id, n.request_id, n.created_at,
   least(n.maker_rate, t.maker_rate), least(n.taker_rate, t.taker_rate), n.expires_at,
-  n.order_type, n.quote_amount, n.stop_price, {_THEIRS}
+  n.order_type, n.quote_amount, n.stop_price, n.visible_quantity, {_THEIRS}
 FROM unnest(%s::bigint[], %s::bigint[], %s::varchar[], %s::varchar[], %s::numeric[],
   %s::numeric[], %s::varchar[], %s::bool[], %s::varchar[], %s::varchar[], %s::varchar[],
   %s::timestamptz[], %s::numeric[], %s::numeric[], %s::timestamptz[], %s::varchar[],
-  %s::numeric[], %s::numeric[])
+  %s::numeric[], %s::numeric[], %s::numeric[])
   WITH ORDINALITY AS n(id, user_id, market_id, side, price, quantity, time_in_force, post_only,
   self_trade_prevention, client_order_id, request_id, created_at, maker_rate, taker_rate,
-  expires_at, order_type, quote_amount, stop_price, place)
+  expires_at, order_type, quote_amount, stop_price, visible_quantity, place)
   LEFT JOIN exchange_user u ON u.id = n.user_id
   LEFT JOIN exchange_feetier t ON t.name = u.fee_tier_id
 ORDER BY n.place

@@ -60,6 +60,7 @@ class World:
         order_type: str | None = None,
         quote_amount: str | int | None = None,
         stop_price: str | int | None = None,
+        visible_quantity: str | int | None = None,
     ) -> Order:
         """Place an order through the service, and wait until it is on the log."""
         placed = place_order(
@@ -76,6 +77,7 @@ class World:
             order_type=order_type or ("limit" if stop_price is None else "stop_limit"),
             quote_amount=None if quote_amount is None else Decimal(quote_amount),
             stop_price=None if stop_price is None else Decimal(stop_price),
+            visible_quantity=None if visible_quantity is None else Decimal(visible_quantity),
         )
         outbox.flush()
         return placed.order

@@ -1,7 +1,7 @@
 """Checks on orders: their states, fills and holds, and what the ledger says of each."""
 
 from balances.audit.check import Check
-from balances.audit.places import place, standing
+from balances.audit.places import place, refilled, standing
 
 ORDER_CHECKS = (
     Check(
@@ -107,6 +107,34 @@ ORDER_CHECKS = (
               OR cancel_reason = 'expired'
                 AND NOT coalesce(cancel_requested_at >= expires_at, false)
               OR reason = 'expired' AND (status <> 'canceled' OR cancel_reason <> 'expired')""",
+    ),
+    Check(
+        name="order_icebergs",
+        says="An iceberg rests, and its parts are possible ones; a live one stands where it was put"
+        " when its present part was brought.",
+        looks_at="orders_order",
+        sql=f"""
+            WITH iceberg AS (
+              SELECT id, quantity - filled_quantity - prevented_quantity AS rest, visible_quantity
+              FROM orders_order
+              WHERE visible_quantity > 0 AND status IN ('open', 'partially_filled')
+            ), refilled AS ({refilled("iceberg")})
+            SELECT o.id, o.status, o.time_in_force, o.quantity, o.visible_quantity, queue_epoch,
+              queue_offset, queue_rank, due.epoch AS epoch_due, due."offset" AS offset_due
+            FROM orders_order o LEFT JOIN orders_market m ON m.symbol = o.market_id
+            LEFT JOIN (
+              SELECT r.*, row_number() OVER (same_event ORDER BY r.rank)
+                = row_number() OVER (same_event ORDER BY queue_rank) AS in_turn
+              FROM refilled r JOIN orders_order USING (id)
+              WINDOW same_event AS (PARTITION BY market_id, r.epoch, r."offset")
+            ) due ON due.id = o.id
+            WHERE o.visible_quantity IS NOT NULL AND NOT coalesce(o.visible_quantity > 0
+              AND o.visible_quantity < o.quantity AND o.quantity <= 100 * o.visible_quantity
+              AND mod(o.visible_quantity, lot_size) = 0 AND o.order_type = 'limit'
+              AND o.time_in_force IN ('gtc', 'gtd')
+              AND (o.status NOT IN ('open', 'partially_filled')
+                OR (queue_epoch, queue_offset) IS NOT DISTINCT FROM (due.epoch, due."offset")
+                  AND coalesce(due.in_turn, true)), false)""",  # noqa: S608 - our own SQL
     ),
     Check(
         name="order_decrements",

@@ -38,7 +38,10 @@ class Sequence(NamedTuple):
 
 @dataclass(frozen=True)
 class Depth:
-    """Both sides, the best price first. `sequence`: None before the log has begun."""
+    """Both sides, the best price first; of icebergs, what is seen.
+
+    `sequence`: None before the log has begun.
+    """
 
     sequence: Sequence | None
     bids: tuple[Level, ...]
@@ -113,25 +116,31 @@ def _read(market: str, partition: int, levels: int, step: Decimal | None) -> tup
     return (None if epoch is None else (epoch, offset, updated_at)), depth
 
 
+_REST = "(quantity - filled_quantity - prevented_quantity)"
+# Of an iceberg: what is left over by its parts if anything is, else a whole part.
+_SHOWN = f"coalesce(nullif(mod({_REST}, visible_quantity), 0), visible_quantity, {_REST})"
 _BOOK = """
 SELECT c.epoch_id, c."offset", c.updated_at, l.side, l.price, l.quantity
 FROM (SELECT 1) AS one
 LEFT JOIN balances_checkpoint c ON c.partition = %(partition)s
 LEFT JOIN LATERAL (
   (SELECT 'buy' AS side, {bid} AS price,
-     sum(quantity - filled_quantity - prevented_quantity) AS quantity
+     sum({shown}) AS quantity
    FROM orders_order
    WHERE market_id = %(market)s AND side = 'buy' AND status IN ('open', 'partially_filled')
    GROUP BY 2 ORDER BY 2 DESC LIMIT %(levels)s)
   UNION ALL
-  (SELECT 'sell', {ask}, sum(quantity - filled_quantity - prevented_quantity)
+  (SELECT 'sell', {ask}, sum({shown})
    FROM orders_order
    WHERE market_id = %(market)s AND side = 'sell' AND status IN ('open', 'partially_filled')
    GROUP BY 2 ORDER BY 2 LIMIT %(levels)s)
 ) l ON true
 """
-_BY_PRICE = _BOOK.format(bid="price", ask="price")  # in the order of the index: it stops early
+_BY_PRICE = _BOOK.format(
+    shown=_SHOWN, bid="price", ask="price"
+)  # in the order of the index: it stops early
 _BY_STEP = _BOOK.format(  # exact: a remainder, not a quotient
+    shown=_SHOWN,
     bid="price - mod(price, %(step)s)",
     ask="price + mod(%(step)s - mod(price, %(step)s), %(step)s)",
 )

@@ -1,10 +1,11 @@
 """A checkpoint in a file: the books, the last trade numbers, and the place on the log.
 
 Gzipped JSON lines: a header, then for each partition a line with its offset, markets and state hash
-followed by a line for each live order, by priority, and for each untriggered one, by age; at the
-end a line with their number. Amounts are decimal strings. The file appears under its name only when
-it is complete, and what does not add up when it is read is refused. The replay may begin from it
-instead of the beginning of the log.
+followed by a line for each live order, by priority (of one that hides a part of itself also how
+much it shows at a time), and for each untriggered one, by age; at the end a line with their number.
+Amounts are decimal strings. The file appears under its name only when it is complete, and what does
+not add up when it is read is refused. The replay may begin from it instead of the beginning of the
+log.
 """
 
 import gzip
@@ -116,14 +117,15 @@ class ArchiveWriter:
         for symbol, scale in sorted(state.scales.items()):
             for order in engine.book(symbol).orders():
                 self._orders += 1
-                self._write(
-                    [
-                        symbol, order.order_id, order.user_id,
-                        "buy" if order.side == BUY else "sell",
-                        format_amount(order.price * scale.tick),
-                        format_amount(order.remaining * scale.lot),
-                    ]
-                )  # fmt: skip
+                line = [
+                    symbol, order.order_id, order.user_id,
+                    "buy" if order.side == BUY else "sell",
+                    format_amount(order.price * scale.tick),
+                    format_amount(order.remaining * scale.lot),
+                ]  # fmt: skip
+                if order.part:
+                    line.append(format_amount(order.part * scale.lot))
+                self._write(line)
             for stop, elected in engine.stops(symbol).by_age():
                 self._orders += 1
                 self._write(
@@ -204,17 +206,18 @@ def _partition(line: dict[str, Any], epoch: int) -> Recovered:
 
 
 def _restore(state: Recovered, line: list[Any]) -> None:
-    market, order_id, user_id, side, price, quantity, *stop = line
+    market, order_id, user_id, side, price, quantity, *more = line
     scale = state.scales[market]
     order = (
         BUY if side == "buy" else SELL,
         to_units(Decimal(price), scale.tick),
         to_units(Decimal(quantity), scale.lot),
     )
-    if not stop:
-        state.engine.restore(market, order_id, user_id, *order)
+    if len(more) < 2:
+        part = (to_units(Decimal(visible), scale.lot) for visible in more)
+        state.engine.restore(market, order_id, user_id, *order, *part)
         return
-    stop_price, time_in_force, post_only, prevention, elected = stop
+    stop_price, time_in_force, post_only, prevention, elected = more
     command = PlaceStop(
         order_id, user_id, market, *order, to_units(Decimal(stop_price), scale.tick),
         time_in_force, post_only, prevention,

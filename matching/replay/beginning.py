@@ -4,6 +4,7 @@ Epochs that begin for a missing result or a resumed halt go on in the same log; 
 cut log does not. The log can be replayed from the latest of those: e0. The books at its beginning
 are the orders placed before e0 and not finished before it, less what the trades before e0 have
 taken. A trade belongs to the epoch of its taker; if that is a stop order, to that of its trigger.
+Where an iceberg stood then is said by those trades too: its row only says where it stands now.
 A stop order waits if it was placed before e0 and triggered later, or never. It was elected then if
 its election is of an epoch before e0.
 """
@@ -15,6 +16,7 @@ from typing import cast
 
 from django.db import connection
 
+from balances.audit.places import refilled
 from balances.models import LogEpoch
 from exchange.records import NO_OFFSET
 from matching.engine import CrossedBook, DuplicateOrder, Engine, MarketState
@@ -152,7 +154,7 @@ SELECT market_id, trade_id, price FROM (
 
 _LIVE_BEFORE = f"""
 WITH old AS (
-  SELECT id, user_id, market_id, side, price, quantity,
+  SELECT id, user_id, market_id, side, price, quantity, visible_quantity,
     CASE WHEN queue_epoch < %(epoch)s THEN queue_epoch ELSE epoch END AS epoch,
     CASE WHEN queue_epoch < %(epoch)s THEN queue_offset ELSE "offset" END AS "offset",
     CASE WHEN queue_epoch < %(epoch)s THEN queue_rank ELSE 0 END AS rank
@@ -175,10 +177,15 @@ WITH old AS (
     FROM old JOIN balances_decrement d ON d.maker_order_id = old.id
   ) t JOIN orders_order taker ON taker.id = t.taker_id
   WHERE {_TAKEN_IN} < %(epoch)s GROUP BY 1
-)
-SELECT old.id, user_id, market_id, side, price, old.quantity, coalesce(gone.quantity, 0)
-FROM old LEFT JOIN gone USING (id)
-ORDER BY epoch, "offset", rank
+), iceberg AS (
+  SELECT old.id, old.quantity - coalesce(gone.quantity, 0) AS rest, visible_quantity
+  FROM old LEFT JOIN gone USING (id) WHERE visible_quantity IS NOT NULL
+), refilled AS ({refilled("iceberg", f"{_TAKEN_IN} < %(epoch)s")})
+SELECT old.id, user_id, market_id, side, price, old.quantity, coalesce(gone.quantity, 0),
+  visible_quantity
+FROM old LEFT JOIN gone USING (id) LEFT JOIN refilled r USING (id)
+ORDER BY coalesce(r.epoch, old.epoch), coalesce(r."offset", old."offset"),
+  coalesce(r.rank, old.rank)
 """  # noqa: S608 - our own SQL
 
 _WAITING_BEFORE = """

@@ -24,12 +24,16 @@ class _Waiting(NamedTuple):
 
 
 class _Resting(NamedTuple):
-    """An order as a person compares it. `place`: its rank among all of its side and price."""
+    """An order as a person compares it. `place`: its rank among all of its side and price.
+
+    `part`: how much an iceberg shows at a time; 0: it hides nothing.
+    """
 
     user_id: int
     side: str
     price: Decimal
     remaining: Decimal
+    part: Decimal
     place: int
 
 
@@ -117,6 +121,7 @@ def _resting(book: OrderBook, scale: Scale) -> dict[int, _Resting]:
             "buy" if order.side == BUY else "sell",
             order.price * scale.tick,
             order.remaining * scale.lot,
+            order.part * scale.lot,
             place,
         )
     return found

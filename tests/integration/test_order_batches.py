@@ -277,6 +277,7 @@ def test_a_batch_of_the_longest_orders_fits(api: ApiClient) -> None:
         "self_trade_prevention": "decrement_and_cancel",
         "quantity": f"{'9' * 20}.{'9' * 18}",
         "price": f"{'9' * 20}.{'9' * 18}",
+        "visible_quantity": f"{'9' * 20}.{'9' * 18}",
         "client_order_id": "x" * 64,
     }
     own = [{**longest, "client_order_id": f"{n:064}"} for n in range(200)]

@@ -30,7 +30,7 @@ def test_the_short_form_stores_an_order(api: ApiClient) -> None:
         "id": order.pk, "client_order_id": None, "user_id": 1, "market": "ADA-USDT", "side": "buy",
         "type": "limit", "time_in_force": "gtc", "post_only": False,
         "self_trade_prevention": "cancel_taker", "expires_at": None, "price": "1.9", "stop_price": None, "quantity": "10",
-        "quote_amount": None, "filled_quantity": "0", "prevented_quantity": "0", "remaining_quantity": "10", "filled_quote": "0",
+        "quote_amount": None, "visible_quantity": None, "filled_quantity": "0", "prevented_quantity": "0", "remaining_quantity": "10", "filled_quote": "0",
         "maker_fee_rate": "0", "taker_fee_rate": "0",
         "status": "pending", "reason": "", "cancel_requested": False, "finished_at": None,
         "elected_at": None, "triggered_at": None,

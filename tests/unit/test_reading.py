@@ -52,6 +52,7 @@ _FIELDS: dict[str, st.SearchStrategy[Any]] = {
     "quote_amount": _AMOUNTS,
     "expires_at": st.one_of(st.just("2030-01-01T00:00:00Z"), _TEXT),
     "stop_price": _AMOUNTS,
+    "visible_quantity": _AMOUNTS,
     "note": _TEXT,
 }
 _PLAIN: dict[str, Any] = {"asset": "ADA", "order_type": "buy", "quantity": 10, "price": "1.9"}
@@ -109,6 +110,7 @@ _STORED = st.decimals(min_value=0, max_value=10**19, places=18)
         self_trade_prevention=st.sampled_from(Order.SelfTradePrevention.values),
         status=st.sampled_from(Order.Status.values), reason=st.text(max_size=5),
         client_order_id=st.none() | st.just("my-1"), created_at=_MOMENTS,
+        visible_quantity=st.none() | _STORED,
         finished_at=st.none() | _MOMENTS, expires_at=st.none() | _MOMENTS, cancel_requested_at=st.none() | _MOMENTS,
     )
 )  # fmt: skip

@@ -120,6 +120,34 @@ def test_an_execution_from_before_there_were_rules_has_prevented_nothing() -> No
     assert (old.self_trades, old.prevented_quantity, old.elected) == ((), "0", ())
 
 
+def test_records_from_before_there_were_icebergs_hide_nothing_and_put_nobody_back() -> None:
+    new, executed = fields_of(NEW), fields_of(EXECUTION)
+    del new["visible_quantity"], executed["requeued"]
+    assert decode_order_event(json.dumps(new).encode()) == NEW
+    assert decode_trade_event(json.dumps(executed).encode()) == EXECUTION
+
+
+@pytest.mark.parametrize("quantity", ["0.5", "4", ""])
+def test_a_visible_quantity_is_a_decimal_or_empty(quantity: str) -> None:
+    order = decode_order_event(json.dumps(fields_of(NEW) | {"visible_quantity": quantity}).encode())
+    assert isinstance(order, NewOrder)
+    assert order.visible_quantity == quantity
+
+
+@pytest.mark.parametrize("quantity", [" ", "-1", ".5", "4.", "4\n", "\n", 4])
+def test_any_other_visible_quantity_is_refused(quantity: str | int) -> None:
+    refused(decode_order_event, fields_of(NEW) | {"visible_quantity": quantity})
+
+
+def test_an_execution_names_the_orders_that_stand_elsewhere() -> None:
+    fields = fields_of(EXECUTION)
+    put_back = decode_trade_event(json.dumps(fields | {"requeued": [9, 4]}).encode())
+    assert isinstance(put_back, Execution)
+    assert put_back.requeued == (9, 4)
+    refused(decode_trade_event, fields | {"requeued": [0]})
+    refused(decode_trade_event, fields | {"requeued": ["9"]})
+
+
 def test_an_unknown_field_inside_a_trade_is_refused() -> None:
     fields = fields_of(EXECUTION)
     fields["trades"][0]["surprise"] = 1
@@ -131,7 +159,7 @@ def test_every_missing_field_without_a_default_is_refused(record: Any, decode: D
     optional = {
         "v", "request_id", "reason", "canceled_quantity", "trades", "self_trades",
         "prevented_quantity", "elected", "post_only", "self_trade_prevention", "maker_fee_rate",
-        "taker_fee_rate", "expires_at", "quote_amount", "stop_price",
+        "taker_fee_rate", "expires_at", "quote_amount", "stop_price", "visible_quantity", "requeued",
     }  # fmt: skip
     fields = fields_of(record)
     if decode is decode_trade_event:

@@ -33,7 +33,8 @@ from tests.support import World, balance_of, differences, status_of
 def random_flow(world: World, seed: int, count: int, *, rules: bool = False) -> list[Order]:
     """Place and cancel at random, on two markets of one asset and one of another.
 
-    `rules`: orders of every time in force, post-only, with every self-trade prevention, and stops.
+    `rules`: orders of every time in force, post-only, with every self-trade prevention, stops, and
+    icebergs.
     """
     for user_id in (1, 2):
         for asset in ("USDT", "ADA", "BTC"):
@@ -52,15 +53,16 @@ def random_flow(world: World, seed: int, count: int, *, rules: bool = False) -> 
         )
         ticks = Decimal(price) * (1 + Decimal(rng.randint(-5, 5)) / 100)
         step = {"ADA-USDT": "0.0001", "ADA-BTC": "0.00000001", "BTC-USDT": "0.01"}[market]
-        more = _rules_at_random(rng) if rules else {}
-        if rules and rng.random() < 0.3:
+        quantity = rng.randint(1, 9)
+        more = _rules_at_random(rng, quantity) if rules else {}
+        if rules and more["visible_quantity"] is None and rng.random() < 0.3:
             stop_price = Decimal(price) * (1 + Decimal(rng.randint(-3, 3)) / 100)
             more["stop_price"] = str(stop_price.quantize(Decimal(step)))
         placed.append(
             world.place(
                 rng.choice((1, 2)),
                 rng.choice(("buy", "sell")),
-                rng.randint(1, 9),
+                quantity,
                 str(ticks.quantize(Decimal(step))),
                 market=market,
                 **more,
@@ -69,9 +71,11 @@ def random_flow(world: World, seed: int, count: int, *, rules: bool = False) -> 
     return placed
 
 
-def _rules_at_random(rng: random.Random) -> dict[str, Any]:
+def _rules_at_random(rng: random.Random, quantity: int) -> dict[str, Any]:
     time_in_force = rng.choice(("gtc", "gtc", "gtc", "ioc", "fok"))
+    may_hide = time_in_force == "gtc" and quantity > 1 and rng.random() < 0.5
     return {
+        "visible_quantity": rng.randint(1, min(3, quantity - 1)) if may_hide else None,
         "time_in_force": time_in_force,
         "post_only": time_in_force == "gtc" and rng.random() < 0.2,
         "self_trade_prevention": rng.choice(Order.SelfTradePrevention.values),

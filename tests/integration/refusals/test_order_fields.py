@@ -93,6 +93,35 @@ def test_an_order_that_does_not_say_rightly_what_it_waits_for_is_refused(
 
 
 @pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"visible_quantity": 0}, "visible_quantity_not_positive"),
+        ({"visible_quantity": "0.001"}, "visible_quantity_not_on_lot"),
+        ({"visible_quantity": 10}, "visible_quantity_not_below_quantity"),
+        ({"visible_quantity": 11}, "visible_quantity_not_below_quantity"),
+        ({"visible_quantity": "0.09"}, "visible_quantity_too_small"),
+        ({"visible_quantity": 1, "time_in_force": "ioc"}, "iceberg_needs_gtc"),
+        ({"visible_quantity": 1, "time_in_force": "fok"}, "iceberg_needs_gtc"),
+        (
+            {"visible_quantity": 1, "type": "stop_limit", "stop_price": "1.9"},
+            "iceberg_needs_gtc",
+        ),
+    ],
+)
+def test_an_iceberg_that_is_none_is_refused(
+    refusing: ApiClient, changes: dict[str, Any], code: str
+) -> None:
+    assert refusal(refusing.order(**changes)) == (422, code, "visible_quantity")
+
+
+def test_an_iceberg_may_have_a_hundred_parts(lasting_world: World, refusing: ApiClient) -> None:
+    response = refusing.order(visible_quantity=10, quantity=1000)
+    assert refusal(response) == (422, "insufficient_balance", None)
+    response = refusing.order(visible_quantity=10, quantity="1000.01")
+    assert refusal(response) == (422, "visible_quantity_too_small", "visible_quantity")
+
+
+@pytest.mark.parametrize(
     ("quantity", "price", "code"),
     [
         ("4.99", "1.9", "quantity_too_small"),
@@ -176,6 +205,11 @@ BY_AMOUNT = {"type": "market", "price": None, "quantity": None}
             {"type": "stop_market", "price": None, "stop_price": 3, "quantity": 1000},
             "insufficient_balance",
             None,
+        ),
+        (
+            {"type": "market", "price": None, "visible_quantity": 1},
+            "iceberg_needs_gtc",
+            "visible_quantity",
         ),
         (
             {"type": "market", "price": None, "asset": "SOL"},
@@ -366,6 +400,9 @@ def test_a_missing_or_null_field_is_required(refusing: ApiClient, field: str) ->
         ("expires_at", '"2090-01-31"', "invalid"),
         ("expires_at", '"2090-01-31T12:00:00"', "invalid"),
         ("expires_at", '"2090-02-31T12:00:00Z"', "invalid"),
+        ("visible_quantity", "null", "required"),
+        ("visible_quantity", "true", "invalid"),
+        ("visible_quantity", '"1,5"', "invalid"),
         ("post_only", '"true"', "invalid"),
         ("post_only", "1", "invalid"),
         ("post_only", "null", "required"),

@@ -75,6 +75,10 @@ def change_quantity(records: Records) -> Records:
     return [with_fields(records[0], quantity="11"), *records[1:]]
 
 
+def hide_a_part(records: Records) -> Records:
+    return [with_fields(records[0], visible_quantity="5"), *records[1:]]
+
+
 def change_side(records: Records) -> Records:
     return [records[0], with_fields(records[1], side="buy"), *records[2:]]
 
@@ -115,11 +119,16 @@ def test_a_record_that_was_altered_is_found(
     assert found_in(replay()).keys() >= found_by
 
 
-def test_an_altered_record_is_named_with_what_is_wrong(settled_world: World) -> None:
-    rewrite(settled_world, change_quantity)
+@pytest.mark.parametrize(
+    ("change", "name"), [(change_quantity, "quantity"), (hide_a_part, "visible quantity")]
+)
+def test_an_altered_record_is_named_with_what_is_wrong(
+    settled_world: World, change: Callable[[Records], Records], name: str
+) -> None:
+    rewrite(settled_world, change)
     ((partition, offset, _, problem),) = found_in(replay())["records"]
     assert (partition, offset) == (ADA, 0)
-    assert problem == "the order that was stored has another quantity"
+    assert problem == f"the order that was stored has another {name}"
 
 
 def test_a_log_that_was_made_anew_cannot_be_compared(settled_world: World) -> None:
