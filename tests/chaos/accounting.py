@@ -81,12 +81,14 @@ def _compare(entry: Told, row: Stored | None) -> list[Finding]:
     wrote = (
         sent.client_order_id, sent.user_id, sent.market, sent.side, sent.price, sent.quantity,
         sent.rules, sent.expires_at, sent.type, sent.quote_amount, sent.stop_price,
+        sent.visible_quantity,
     )  # fmt: skip
     there = (
         row.client_order_id, row.user_id, row.market, row.side,
         row.price if sent.price is not None else None,  # the exchange has given it one
         row.quantity if sent.quantity is not None else None,  # as above
         row.rules, row.expires_at, row.order_type, row.quote_amount, row.stop_price,
+        row.visible_quantity,
     )  # fmt: skip
     if wrote != there:
         return [Finding("lost", name, f"sent as {wrote}, there as {there}", entry.window)]

@@ -35,6 +35,7 @@ class Stored:
     order_type: str = "limit"
     quote_amount: Decimal | None = None
     stop_price: Decimal | None = None
+    visible_quantity: Decimal | None = None
 
 
 class Books:
@@ -74,7 +75,7 @@ class Books:
                 holds=among("order_id"),
             )
             rows = self.query(sql, {"ids": list(ids)})
-        return [Stored(*(*row[:-7], Rules(*row[-7:-4]), *row[-4:])) for row in rows]
+        return [Stored(*(*row[:-8], Rules(*row[-8:-5]), *row[-5:])) for row in rows]
 
     def balances(self) -> dict[int, Balances]:
         """Return every user's balances, those of nothing left out."""
@@ -140,7 +141,7 @@ WITH fills AS (
 SELECT o.id, coalesce(o.client_order_id, ''), o.user_id, o.market_id, o.side, o.price, o.quantity,
   o.status, o.filled_quantity, coalesce(f.quantity, 0), coalesce(h.times, 0),
   o.time_in_force, o.post_only, o.self_trade_prevention, o.expires_at,
-  o.order_type, o.quote_amount, o.stop_price
+  o.order_type, o.quote_amount, o.stop_price, o.visible_quantity
 FROM orders_order o LEFT JOIN fills f USING (id) LEFT JOIN holds h USING (id)
 WHERE {orders}
 """

@@ -198,7 +198,7 @@ def _written(order: Sent) -> dict[str, Any]:
     rules = order.rules._asdict()
     amounts = {
         name: f"{amount:f}"
-        for name in ("price", "stop_price", "quantity", "quote_amount")
+        for name in ("price", "stop_price", "quantity", "quote_amount", "visible_quantity")
         if (amount := getattr(order, name)) is not None
     }
     return {

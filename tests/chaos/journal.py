@@ -27,7 +27,8 @@ class Sent:
     """An order as its client wrote it.
 
     `price`, `stop_price`: quote per base; without a price it is at the market, with a stop price it
-    waits for that. `quantity`: base, None: by the `quote_amount` (quote) to spend.
+    waits for that. `quantity`: base, None: by the `quote_amount` (quote) to spend. An iceberg shows
+    `visible_quantity` (base) at a time.
     """
 
     client_order_id: str
@@ -41,6 +42,7 @@ class Sent:
     """Of an order that is good till a date."""
     quote_amount: Decimal | None = None
     stop_price: Decimal | None = None
+    visible_quantity: Decimal | None = None
 
     @property
     def type(self) -> str:

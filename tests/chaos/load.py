@@ -33,6 +33,10 @@ BY_AMOUNT = 0.5
 """The part of the market orders that buy which say what they may spend."""
 STOPS = 0.1
 """The part of all orders, at the market or not, that wait for a price."""
+ICEBERGS = 0.2
+"""The part of the limit orders that may rest which hide most of themselves."""
+PARTS = (2, 12)
+"""In how many parts an iceberg comes, about."""
 REMEMBERED = 50
 """A thread's latest orders, of which it cancels one."""
 
@@ -164,6 +168,9 @@ class Trader:
             return replace(sent, stop_price=shape.draw(self._rng)[1])
         if at_market and side == "buy" and self._rng.random() < BY_AMOUNT:
             return replace(sent, quantity=None, quote_amount=price * quantity)
+        if rules.time_in_force in ("gtc", "gtd") and self._rng.random() < ICEBERGS:
+            part = quantity // shape.lot // self._rng.randint(*PARTS) * shape.lot
+            return replace(sent, visible_quantity=part or None)
         return sent
 
     def _place_batch(self) -> None:

@@ -56,6 +56,7 @@ def test_an_answered_order_without_a_row_is_lost() -> None:
         {"order_type": "market"},
         {"quote_amount": Decimal(19)},
         {"stop_price": Decimal("1.9")},
+        {"visible_quantity": Decimal(1)},
         {"expires_at": datetime(2030, 1, 1, tzinfo=UTC)},
         {"status": "rejected", "filled": Decimal(0), "traded": Decimal(0)},
     ],

@@ -44,6 +44,7 @@ def books(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         begin_anew(world)
         random_flow(world, seed=4, count=60)
         prevent_a_self_trade(world)
+        place_icebergs(world)
         world.pump()
         ask_for_transfers()
         random_flow(world, seed=5, count=5)  # pending: on the log, and not matched yet
@@ -58,6 +59,14 @@ def prevent_a_self_trade(world: World) -> None:
     services.deposit(user_id=1, asset="ETH", amount=Decimal(10))
     world.place(1, "sell", 5, 20, market="ETH-USDT")
     world.place(1, "buy", 2, 20, market="ETH-USDT", self_trade_prevention="decrement_and_cancel")
+
+
+def place_icebergs(world: World) -> None:
+    """Two icebergs of user 2 at one price; one order takes the first part of each."""
+    services.deposit(user_id=2, asset="ETH", amount=Decimal(20))
+    world.place(2, "sell", 9, 13, market="ETH-USDT", visible_quantity=4)
+    world.place(2, "sell", 6, 13, market="ETH-USDT", visible_quantity=2)
+    world.place(1, "buy", 3, 13, market="ETH-USDT")
 
 
 def place_stops(world: World) -> None:

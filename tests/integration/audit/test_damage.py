@@ -6,6 +6,7 @@ from balances.audit import CHECKS
 from tests.integration.audit.candle_damages import CANDLE_DAMAGES
 from tests.integration.audit.damage import Books
 from tests.integration.audit.fee_damages import FEE_DAMAGES
+from tests.integration.audit.iceberg_damages import ICEBERG_DAMAGES
 from tests.integration.audit.money_damages import MONEY_DAMAGES
 from tests.integration.audit.order_damages import ORDER_DAMAGES
 from tests.integration.audit.stop_damages import STOP_DAMAGES
@@ -14,6 +15,7 @@ from tests.integration.audit.words import Damage
 
 DAMAGES = [
     *MONEY_DAMAGES, *ORDER_DAMAGES, *TRANSFER_DAMAGES, *CANDLE_DAMAGES, *FEE_DAMAGES, *STOP_DAMAGES,
+    *ICEBERG_DAMAGES,
 ]  # fmt: skip
 
 

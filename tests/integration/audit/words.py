@@ -50,6 +50,7 @@ ELECTED = (
     "(SELECT min(id) FROM orders_order WHERE status = 'untriggered' AND elected_at IS NOT NULL)"
 )
 TRIGGERED = "(SELECT min(id) FROM orders_order WHERE status = 'open' AND triggered_at IS NOT NULL)"
+ICEBERG = f"(SELECT min(id) FROM orders_order WHERE visible_quantity > 0 AND {LIVE})"
 BALANCE = "user_id = 1 AND asset_id = 'USDT'"
 LAST_ENTRY = f"id = (SELECT max(id) FROM balances_ledgerentry WHERE {BALANCE} AND kind = 'trade')"
 

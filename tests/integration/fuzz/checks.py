@@ -21,6 +21,7 @@ BEYOND_A_SCHEMA = {
     ("too_large", "price"), ("too_large", "quantity"),  # the same of one that is text
     ("too_precise", "quote_amount"), ("too_large", "quote_amount"),
     ("too_precise", "stop_price"), ("too_large", "stop_price"),
+    ("too_precise", "visible_quantity"), ("too_large", "visible_quantity"),
     ("too_precise", "step"), ("too_large", "step"),
     ("step_not_on_tick", "step"),  # the tick size is the market's
     ("invalid", "end"),  # a leap second, or a day that there is not

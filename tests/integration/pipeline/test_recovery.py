@@ -53,21 +53,13 @@ def random_flow(world: World, seed: int, count: int, *, rules: bool = False) -> 
         )
         ticks = Decimal(price) * (1 + Decimal(rng.randint(-5, 5)) / 100)
         step = {"ADA-USDT": "0.0001", "ADA-BTC": "0.00000001", "BTC-USDT": "0.01"}[market]
-        quantity = rng.randint(1, 9)
+        user_id, side, quantity = rng.choice((1, 2)), rng.choice(("buy", "sell")), rng.randint(1, 9)
         more = _rules_at_random(rng, quantity) if rules else {}
         if rules and more["visible_quantity"] is None and rng.random() < 0.3:
             stop_price = Decimal(price) * (1 + Decimal(rng.randint(-3, 3)) / 100)
             more["stop_price"] = str(stop_price.quantize(Decimal(step)))
-        placed.append(
-            world.place(
-                rng.choice((1, 2)),
-                rng.choice(("buy", "sell")),
-                quantity,
-                str(ticks.quantize(Decimal(step))),
-                market=market,
-                **more,
-            )
-        )
+        price_there = str(ticks.quantize(Decimal(step)))
+        placed.append(world.place(user_id, side, quantity, price_there, market=market, **more))
     return placed
 
 
