@@ -21,7 +21,7 @@ nothing hangs, and its connection is cut (`exchange.postgres`)."""
 DATABASES = {
     "default": {
         **env.db_url_config(address("DATABASE_URL")),
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "exchange.database",
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
         "ATOMIC_REQUESTS": False,

@@ -1,0 +1,1 @@
+"""Django's backend for Postgres, but for what it remembers."""
