@@ -152,7 +152,7 @@ def _steps() -> Iterator[tuple[str, Callable[[], object]]]:
 
 def _wishes() -> Iterator[Any]:
     """Yield orders without end: each buys one lot of whoever offers, for another user."""
-    from orders.services import Wish
+    from orders.rules import Wish
 
     for number in itertools.count():
         market = MARKETS[number % len(MARKETS)]

@@ -19,8 +19,8 @@ from exchange.api.fields import AmountField, AmountInputField, WholeNumberField
 from exchange.api.pagination import BySymbol, ByTradeId
 from matching.market_data.depth import get_depth
 from orders import selectors
+from orders.errors import UnknownMarketError
 from orders.models import Market
-from orders.services import UnknownMarketError
 
 
 class MarketNotFoundError(UnknownMarketError):

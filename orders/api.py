@@ -25,6 +25,7 @@ from exchange.api.filters import STORABLE, PeriodFilter, names_field, read_filte
 from exchange.middleware import current_request_id
 from orders import selectors, services
 from orders.cancel_all_api import CancelsAll
+from orders.errors import OrderNotFoundError
 from orders.models import MAX_PARTS, Order
 from orders.naming import OWN_ID, OrderName
 from orders.naming_api import ORDER_PARAMETERS, find_order
@@ -407,7 +408,7 @@ class OrderDetailView(GenericAPIView[Order]):
         number, user_id = find_order(request, order_id, "orders.view_order")
         order = selectors.get_order(order_id=number, user_id=user_id)
         if order is None:
-            raise services.OrderNotFoundError(f"There is no order {order_id}.")
+            raise OrderNotFoundError(f"There is no order {order_id}.")
         return Response(OrderOutput(order).data)
 
     @extend_schema(

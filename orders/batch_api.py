@@ -22,11 +22,13 @@ from exchange.api.fields import WholeNumberField
 from exchange.middleware import current_request_id
 from orders import batches, canceling
 from orders.api import OrderInput, OrderOutput, read_order
+from orders.errors import OrderNotFoundError
 from orders.models import Order
 from orders.naming import OrderName, numbers_of
 from orders.naming_api import ORDER_NAME, OrderNameField
 from orders.rendering import render_order
-from orders.services import OrderNotFoundError, Placed, Wish
+from orders.rules import Wish
+from orders.services import Placed
 
 Refusal = ClientError | APIException
 

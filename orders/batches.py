@@ -24,14 +24,8 @@ from exchange.arrays import columns
 from orders import backlog, outbox, selectors, storing
 from orders.counting import counts_batches
 from orders.models import Market, Order
-from orders.services import (
-    Placed,
-    Wish,
-    amount_to_hold,
-    new_order,
-    require_allowed,
-    within_band,
-)
+from orders.rules import Wish, require_allowed, within_band
+from orders.services import Placed, amount_to_hold, new_order
 
 logger = structlog.get_logger(__name__)
 

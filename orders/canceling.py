@@ -15,8 +15,8 @@ from django.utils import timezone
 from exchange.api.errors import ClientError
 from exchange.arrays import array
 from orders import outbox
+from orders.errors import OrderFinishedError, OrderNotFoundError
 from orders.models import UNFINISHED_STATUSES, Order
-from orders.services import OrderFinishedError, OrderNotFoundError
 
 logger = structlog.get_logger(__name__)
 

@@ -15,7 +15,8 @@ from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
 from exchange.api.fields import AmountField, WholeNumberField
 from exchange.api.filters import STORABLE, PeriodFilter, read_filter
-from orders import selectors, services
+from orders import selectors
+from orders.errors import OrderNotFoundError
 from orders.models import Order
 from orders.naming import OrderName, number_of
 from orders.naming_api import ORDER_PARAMETERS, OrderNameField, find_order
@@ -98,7 +99,7 @@ class OrderFillListView(GenericAPIView[LedgerEntry]):
         number, user_id = find_order(request, order_id, "orders.view_order")
         order = selectors.get_order(order_id=number, user_id=user_id)
         if order is None:
-            raise services.OrderNotFoundError(f"There is no order {order_id}.")
+            raise OrderNotFoundError(f"There is no order {order_id}.")
         found = history.list_fills(user_id=order.user_id, order_id=order.pk)
         fills = history.fills_behind(self.paginate_queryset(cast(Any, found)) or [])
         return self.get_paginated_response(FillOutput(fills, many=True).data)

@@ -16,8 +16,8 @@ from django.utils import timezone
 from exchange.api.errors import ClientError
 from exchange.records import MarketChanged
 from orders import outbox
+from orders.errors import UnknownMarketError
 from orders.models import Market, MarketChange
-from orders.services import UnknownMarketError
 
 logger = structlog.get_logger(__name__)
 

@@ -10,8 +10,8 @@ from exchange.access.requester import listed_user, meant_user
 from exchange.api.fields import WholeNumberField
 from exchange.api.filters import read_filter
 from orders import naming
+from orders.errors import OrderNotFoundError
 from orders.naming import NO_ORDER, OWN_ID, PREFIX, OrderName
-from orders.services import OrderNotFoundError
 
 ORDER_NAME: dict[str, Any] = {
     "oneOf": [

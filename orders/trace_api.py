@@ -11,7 +11,8 @@ from rest_framework.response import Response
 
 from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
-from orders import selectors, services, trace
+from orders import selectors, trace
+from orders.errors import OrderNotFoundError
 from orders.models import Order
 from orders.naming import OrderName
 from orders.naming_api import ORDER_PARAMETERS, find_order
@@ -81,7 +82,7 @@ class OrderTraceView(GenericAPIView[Order]):
         number, user_id = find_order(request, order_id, "orders.view_order")
         order = selectors.get_order(order_id=number, user_id=user_id)
         if order is None:
-            raise services.OrderNotFoundError(f"There is no order {order_id}.")
+            raise OrderNotFoundError(f"There is no order {order_id}.")
         found = {
             "order_id": order.pk,
             "status": order.status,

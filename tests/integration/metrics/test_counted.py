@@ -18,8 +18,8 @@ from exchange.celery import app
 from exchange.embedded.server import wait_until
 from exchange.metrics.state import ExchangeState
 from matching.market_data.folding import fold
+from orders.errors import MarketHaltedError
 from orders.models import Market
-from orders.services import MarketHaltedError
 from tests.support import World, trust_cache
 
 

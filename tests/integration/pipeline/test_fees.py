@@ -17,7 +17,7 @@ from exchange.records import NewOrder, decode_order_event
 from matching.replay.runner import replay
 from orders.batches import place_orders
 from orders.models import Market, Order
-from orders.services import Wish
+from orders.rules import Wish
 from tests.support import World, balance_of, differences, settle_records, status_of
 
 

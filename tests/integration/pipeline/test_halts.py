@@ -10,10 +10,10 @@ from balances import halts
 from balances.models import Balance, Checkpoint, LogEpoch, MarketHalt, PastHalt
 from balances.settle import SequenceError
 from exchange.kafka import partition_for
+from orders.errors import MarketHaltedError
 from orders.market_states import change_state
 from orders.models import Market, Order
 from orders.relay import relay
-from orders.services import MarketHaltedError
 from tests.integration.pipeline.test_relay import let_time_pass
 from tests.support import World, balance_of, differences, settle_records, status_of
 

@@ -10,9 +10,10 @@ from django.test.utils import CaptureQueriesContext
 from balances.models import Balance
 from exchange.records import NewOrder, decode_order_event
 from orders import outbox
+from orders.errors import NoReferencePriceError, PriceOutsideBandError
 from orders.market_states import change_state
 from orders.models import Market, Order
-from orders.services import NoReferencePriceError, PriceOutsideBandError, place_order
+from orders.services import place_order
 from tests.api import ApiClient
 from tests.integration.pipeline.test_market_states import replayed_without_difference
 from tests.integration.pipeline.test_recovery import random_flow

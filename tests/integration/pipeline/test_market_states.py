@@ -20,17 +20,15 @@ from exchange.records import MarketChanged, decode_order_event, decode_trade_eve
 from matching.replay.archive import read_archive
 from matching.replay.runner import replay
 from orders import outbox, relay
-from orders.market_states import ReasonRequiredError, change_state
-from orders.models import Market, MarketChange, Order
-from orders.services import (
+from orders.errors import (
     MarketCancelOnlyError,
     MarketHaltedError,
     MarketPostOnlyError,
     UnknownMarketError,
-    halt_market,
-    place_order,
-    reopen_market,
 )
+from orders.market_states import ReasonRequiredError, change_state
+from orders.models import Market, MarketChange, Order
+from orders.services import halt_market, place_order, reopen_market
 from tests.support import World, balance_of, differences, settle_records, status_of
 
 ADA = "ADA-USDT"

@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from orders.models import Market
-from orders.services import Wish, require_allowed
+from orders.rules import Wish, require_allowed
 from tests.api import FULL, SHORT, ApiClient, refusal
 from tests.support import World
 
