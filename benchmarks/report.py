@@ -171,6 +171,7 @@ def show(figures: Sequence[Figure], console: Console) -> None:
 def write_markdown(figures: Sequence[Figure], path: Path) -> None:
     """Write the table as Markdown."""
     lines = [COLUMNS, tuple("---" for _ in COLUMNS), *rows(figures)]
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(f"| {' | '.join(line)} |\n" for line in lines))
 
 
@@ -187,6 +188,7 @@ def write_json(figures: Sequence[Figure], path: Path, details: Details | None = 
         "figures": [figure.as_json() for figure in figures],
         "details": details or {},
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
 
 

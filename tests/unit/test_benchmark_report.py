@@ -61,8 +61,9 @@ def test_the_slack_of_a_goal_is_said() -> None:
 
 
 def test_what_a_part_has_noted_survives_the_file(tmp_path: Path) -> None:
-    write_json([], tmp_path / "figures.json", {"load": [{"points": [1, 2]}]})
-    assert read_details(tmp_path / "figures.json") == {"load": [{"points": [1, 2]}]}
+    path = tmp_path / "of" / "its" / "own" / "figures.json"  # no folder of it is there before
+    write_json([], path, {"load": [{"points": [1, 2]}]})
+    assert read_details(path) == {"load": [{"points": [1, 2]}]}
 
 
 def test_a_point_of_a_plot_is_the_median_of_the_runs() -> None:
