@@ -54,9 +54,8 @@ def measure(options: Options) -> list[Figure]:
         ceiling = orders / run_statements(transactions)
         restore_copy()
         warm_cache()
-        before = processor_seconds(stack)
-        rate = orders / settle_all(stack, orders)
-        spent = _difference(before, processor_seconds(stack))
+        seconds, spent = settle_all(stack, orders)
+        rate = orders / seconds
         require_cached()
         require_sound_books(stack)
         trades = count_trades()
@@ -81,20 +80,24 @@ def _difference(before: dict[str, float], after: dict[str, float]) -> dict[str, 
     return {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
 
 
-def settle_all(stack: Stack, orders: int) -> float:
+def settle_all(stack: Stack, orders: int) -> tuple[float, dict[str, float]]:
     """Start the workers, those that settle first; return the seconds that all orders would take.
 
-    If they are so few that all are settled at once, the start of the processes is counted.
+    And the processor time that each process would take for them. If they are so few that all are
+    settled at once, the start of the processes is counted.
     """
-    began, done = perf_counter(), 0
+    began, done, before = perf_counter(), 0, processor_seconds(stack)
     for name in sorted(worker_names(stack), reverse=True):
         stack.supervisor.start_program(name)
     first = int(orders * STARTED)
     wait_until(lambda: settled() >= first)
     if (early := settled()) < orders:
-        began, done = perf_counter(), early
+        began, done, before = perf_counter(), early, processor_seconds(stack)
     wait_until(lambda: settled() >= orders)
-    return (perf_counter() - began) * orders / (orders - done)
+    whole = orders / (orders - done)
+    seconds = (perf_counter() - began) * whole
+    spent = _difference(before, processor_seconds(stack))
+    return seconds, {name: used * whole for name, used in spent.items()}
 
 
 def settled() -> int:

@@ -13,16 +13,16 @@ from itertools import chain
 from typing import NamedTuple, TypeAlias, cast
 
 from django.db import connection, transaction
-from django.db.models import F, Q
-from django.db.models.functions import Coalesce
+from django.db.models import Q
 
 from balances.models import Checkpoint, Trade
+from exchange.arrays import array
 from exchange.kafka import partition_for
 from exchange.money import to_units
 from exchange.postgres import lift_time_limits
 from exchange.records import PreventionName, TimeInForceName
 from matching.engine import BUY, SELL, Engine, MarketState, PlaceStop, TimeInForce
-from orders.models import LIVE_STATUSES, Market, Order
+from orders.models import Market, Order
 
 FETCH = 5_000
 
@@ -151,19 +151,20 @@ def live_orders(markets: list[str]) -> Iterator[LiveOrder]:
 
     That is the place of their own event on the log, unless a later one has put them elsewhere.
     """
-    return (
-        Order.objects.filter(market_id__in=markets, status__in=LIVE_STATUSES)
-        .order_by(
-            Coalesce("queue_epoch", "epoch"),
-            Coalesce("queue_offset", "offset"),
-            Coalesce("queue_rank", 0),
-        )
-        .annotate(gone=F("filled_quantity") + F("prevented_quantity"))
-        .values_list(
-            "id", "user_id", "market_id", "side", "price", "quantity", "gone", "visible_quantity"
-        )
-        .iterator(chunk_size=FETCH)
-    )
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(_LIVE_ORDERS, [array(markets)])
+        while rows := cursor.fetchmany(FETCH):
+            yield from rows
+
+
+# Written out: the framework takes as long for each row as Postgres and the driver together.
+_LIVE_ORDERS = """
+SELECT id, user_id, market_id, side, price, quantity, filled_quantity + prevented_quantity,
+  visible_quantity
+FROM orders_order
+WHERE market_id = ANY(%s::varchar[]) AND status IN ('open', 'partially_filled')
+ORDER BY coalesce(queue_epoch, epoch), coalesce(queue_offset, "offset"), coalesce(queue_rank, 0)
+"""
 
 
 def price_of_trade(market: Market, trade_id: int) -> Decimal | None:
