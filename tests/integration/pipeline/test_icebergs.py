@@ -250,7 +250,7 @@ def test_restarts_at_random_moments_leave_books_with_icebergs_as_they_were(
 ) -> None:
     world = exchange_world
     for part in range(3):
-        random_flow(world, seed=seed * 10 + part, count=25, rules=True)
+        random_flow(world, seed=seed * 10 + part, count=50, rules=True)
         world.match()
         undisturbed = world.host.state_hashes()
         world.restart_matching()
