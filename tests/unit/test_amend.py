@@ -62,7 +62,9 @@ class Flow:
         self.amendments += 1
         given = {"amendment_id": self.amendments, "market": ADA, **more}
         command = AmendOrder(order_id=order_id, price=price, change=change, **given)
-        result = self.engine.amend(self.engine.position + 1, command)
+        offset = self.engine.position + 1
+        result = self.engine.amend(offset, command)
+        assert self.engine.position == offset
         self.engine.validate()
         return result
 
@@ -78,7 +80,6 @@ class Flow:
         assert isinstance(result, NotAmended)
         market = more.get("market", ADA)
         assert result[:4] == (position + 1, position, order_id, market)
-        assert self.engine.position == position + 1
         assert self.engine.state_hash() == before
         return result.reason
 
@@ -175,6 +176,13 @@ def test_at_a_price_that_reaches_the_others_it_trades_and_the_rest_rests() -> No
     assert flow.queue() == []
 
 
+def test_it_stays_its_users() -> None:
+    flow = three_asks()
+    assert [flow.amend(number, 103, 0).execution.user_id for number in (1, 2)] == [OWN, OTHER]
+    users = [(order.order_id, order.user_id) for order in flow.engine.book(ADA).orders()]
+    assert users == [(3, OTHER), (1, OWN), (2, OTHER)]
+
+
 def test_what_it_could_trade_beyond_the_most_fills_is_canceled() -> None:
     flow = Flow(max_fills=2)
     for number in (1, 2, 3):
@@ -220,7 +228,12 @@ def test_a_prevented_self_trade_is_told() -> None:
 @pytest.mark.parametrize("change", [-5, -6])
 @pytest.mark.parametrize("price", [99, 100])
 def test_an_order_of_which_nothing_would_be_left_is_not_amended(price: int, change: int) -> None:
-    assert three_asks().why_not(1, price, change) == ALREADY_FILLED
+    flow = three_asks()
+    assert flow.why_not(1, price, change) == ALREADY_FILLED
+    flow.place(4, BUY, 98, 5)
+    assert flow.why_not(4, 100, change, post_only=True) == ALREADY_FILLED
+    flow.state("post_only")
+    assert flow.why_not(4, 100, change) == ALREADY_FILLED
 
 
 def test_what_is_not_in_the_book_is_not_amended() -> None:
@@ -318,6 +331,17 @@ def test_an_iceberg_that_hides_nothing_any_more_is_one_all_the_same() -> None:
     assert not flow.engine.book(ADA)._icebergs
 
 
+def test_a_book_reduces_an_order_by_some_of_its_lots() -> None:
+    flow = Flow()
+    flow.iceberg(1, SELL, 100, 6, part=4)
+    book = flow.engine.book(ADA)
+    for quantity in (-1, 0, 6, 7):
+        with pytest.raises(AssertionError):
+            book.reduce(1, quantity)
+    assert flow.queue() == [(1, 100, 6)]
+    assert flow.asks() == [(100, 2)]
+
+
 def test_the_icebergs_that_it_meets_are_named_and_it_itself_is_not() -> None:
     flow = Flow()
     flow.iceberg(1, SELL, 100, 8, part=4)
@@ -333,9 +357,7 @@ def test_an_amendment_counts_once_whatever_has_become_of_it() -> None:
     assert flow.why_not(1, 100, -50, amendment_id=8) == ALREADY_FILLED
     before = flow.engine.state_hash()
     for amendment_id in (7, 8):
-        position = flow.engine.position
         assert flow.offer(1, 100, 5, amendment_id=amendment_id) is None
-        assert flow.engine.position == position + 1
     assert flow.engine.state_hash() == before
     flow.amend(1, 100, 5, amendment_id=9)
 
