@@ -22,6 +22,8 @@ How it works:
 - A `PlaceStop` waits beside the book (`stops.py`). The event whose trades reach its stop price
   *elects* it: its number is in that event's result. It comes to the book with its own event, a
   `TriggerOrder`: so an event does a bounded piece of work, and has one result.
+- `engine.amend(offset, command)` gives a live order another price or quantity. Reduced at its price
+  it keeps its place; else it comes again, as a new order does. Each amendment counts once.
 - `position` moves with every event. Results are chained: each names the offset of the one before.
 - Recovery: `Engine(checkpoint)`, `add_market` for each market, `restore` for each live order in
   time order, `restore_stop` for each stop order by age, then `apply` every event after the
@@ -41,17 +43,20 @@ from matching.engine.book import (
     SELF_TRADE,
     OrderBook,
 )
-from matching.engine.engine import Engine
+from matching.engine.engine import ALREADY_FILLED, NOT_IN_BOOK, Engine
 from matching.engine.errors import CrossedBook, DuplicateOrder, PriceHasCome, UnknownMarket
 from matching.engine.messages import (
     BUY,
     NO_OFFSET,
     SELL,
+    Amended,
+    AmendOrder,
     CancelOrder,
     Command,
     Execution,
     Fill,
     MarketState,
+    NotAmended,
     PlaceOrder,
     PlaceStop,
     PlaceWithRules,
@@ -66,17 +71,21 @@ from matching.engine.messages import (
 from matching.engine.stops import MAX_STOPS, TOO_MANY_STOPS, StopBook
 
 __all__ = [
+    "ALREADY_FILLED",
     "BUY",
     "FILL_LIMIT",
     "FOK_NOT_FILLABLE",
     "IOC_REMAINDER",
     "MAX_FILLS",
     "MAX_STOPS",
+    "NOT_IN_BOOK",
     "NO_OFFSET",
     "POST_ONLY_WOULD_TRADE",
     "SELF_TRADE",
     "SELL",
     "TOO_MANY_STOPS",
+    "AmendOrder",
+    "Amended",
     "CancelOrder",
     "Command",
     "CrossedBook",
@@ -85,6 +94,7 @@ __all__ = [
     "Execution",
     "Fill",
     "MarketState",
+    "NotAmended",
     "OrderBook",
     "PlaceOrder",
     "PlaceStop",

@@ -98,7 +98,8 @@ class OrderBook:
         self._max_fills = max_fills
         self._entries: dict[int, BookEntry] = {}
         # [hidden, part]: lots of a live order that its entry does not show, and how many it shows
-        # at a time. Beside the entries, so that those of plain orders are all alike.
+        # at a time. Beside the entries, so that those of plain orders are all alike. An iceberg
+        # stays here with its last part: an amendment may give it more to hide.
         self._icebergs: dict[int, list[int]] = {}
         self._requeued: dict[int, None] = {}
         self._bids = BookSide()
@@ -195,7 +196,7 @@ class OrderBook:
     ) -> None:
         """Put an order behind all others of its price; of an iceberg, what `part` lets be seen."""
         shown = remaining
-        if 0 < part < remaining:
+        if part:
             shown = (remaining - 1) % part + 1
             self._icebergs[order_id] = [remaining - shown, part]
         entry = [order_id, user_id, side, price, shown]
@@ -227,8 +228,8 @@ class OrderBook:
             for order_id, user_id, _, _, shown in queue:
                 if shown:
                     yield user_id, shown
-                    if order_id in icebergs:
-                        hidden, part = icebergs[order_id]
+                    hidden, part = icebergs.get(order_id, _NO_ICEBERG)
+                    if hidden:
                         again.append((user_id, hidden, part))
             while again:
                 user_id, hidden, part = again.popleft()
@@ -344,7 +345,7 @@ class OrderBook:
         if quantity < shown:
             side.reduce(key, entry, quantity)
             return
-        hidden, part = self._icebergs.pop(order_id, (0, 0))
+        hidden, part = self._icebergs.pop(order_id, _NO_ICEBERG)
         del self._entries[order_id]
         side.cancel(key, entry)
         if left := shown + hidden - quantity:
@@ -357,14 +358,17 @@ class OrderBook:
         return 0 if iceberg is None else iceberg[0]
 
     def _show_next(self, level: Level, entry: BookEntry) -> int:
-        """Put the next part of an iceberg behind all others of its price; return its lots."""
+        """Put the next part of an iceberg behind all others of its price; return its lots.
+
+        After the last part it is gone, as any order that has traded; 0.
+        """
         order_id = entry[0]
         iceberg = self._icebergs[order_id]
         hidden, part = iceberg
-        if hidden == part:  # the last one: from now on it is like any other order
-            del self._icebergs[order_id]
-        else:
-            iceberg[0] = hidden - part
+        if not hidden:
+            del self._icebergs[order_id], self._entries[order_id]
+            return 0
+        iceberg[0] = hidden - part
         entry[REMAINING] = part
         level.queue.append(entry)
         self._note_requeued(order_id)
@@ -446,6 +450,25 @@ class OrderBook:
         best = makers.best_key()
         return best is not None and best <= reach
 
+    def find(self, order_id: int) -> RestingOrder | None:
+        """Return an order as it is, or `None` when it is not in the book."""
+        entry = self._entries.get(order_id)
+        if entry is None:
+            return None
+        _, user_id, side, price, shown = entry
+        hidden, part = self._icebergs.get(order_id, _NO_ICEBERG)
+        return RestingOrder(order_id, user_id, side, price, shown + hidden, part)
+
+    def reduce(self, order_id: int, quantity: int) -> None:
+        """Take some lots, but not all, out of an order that is in the book; it keeps its place.
+
+        Of an iceberg first those that are seen. If that is all of them, what is left is cut anew
+        and comes to the back of its queue.
+        """
+        entry = self._entries[order_id]
+        assert 0 < quantity < entry[REMAINING] + self._hidden(order_id), quantity
+        self._take_out(self._bids if entry[2] == BUY else self._asks, entry, quantity)
+
     def cancel(self, order_id: int) -> RestingOrder | None:
         """Take an order out; return it as it was, or `None` when it is not in the book."""
         entry = self._entries.pop(order_id, None)
@@ -520,7 +543,7 @@ class OrderBook:
         assert live == len(self._entries), "an indexed order is in no level"
         for order_id, (hidden, part) in self._icebergs.items():
             assert 0 < self._entries[order_id][REMAINING] <= part, f"iceberg {order_id}"
-            assert hidden > 0, f"iceberg {order_id} hides nothing"
+            assert hidden >= 0, f"iceberg {order_id} hides less than nothing"
             assert hidden % part == 0, f"hidden part of {order_id}"
         assert not self._requeued, "a queue was changed and nobody has been told"
 

@@ -8,18 +8,28 @@ answer the same, byte for byte.
 
 from collections import deque
 from hashlib import sha256
+from typing import Final
 
-from matching.engine.book import FILL_LIMIT, MAX_FILLS, SELF_TRADE, OrderBook
+from matching.engine.book import (
+    FILL_LIMIT,
+    MAX_FILLS,
+    POST_ONLY_WOULD_TRADE,
+    SELF_TRADE,
+    OrderBook,
+)
 from matching.engine.errors import DuplicateOrder, PriceHasCome, UnknownMarket
 from matching.engine.messages import (
     BUY,
     NO_OFFSET,
     SELL,
+    Amended,
+    AmendOrder,
     CancelOrder,
     Command,
     Execution,
     Fill,
     MarketState,
+    NotAmended,
     PlaceOrder,
     PlaceStop,
     PlaceWithRules,
@@ -29,6 +39,11 @@ from matching.engine.messages import (
     TriggerOrder,
 )
 from matching.engine.stops import MAX_STOPS, TOO_MANY_STOPS, StopBook
+
+NOT_IN_BOOK: Final = "not_in_book"
+"""Why an order was not amended: it is finished, never came, or waits as a stop order."""
+ALREADY_FILLED: Final = "already_filled"
+"""Why an order was not amended: it has traded as many lots as it was to have, or more."""
 
 _new = tuple.__new__  # builds a named tuple in half the time of its own constructor
 
@@ -64,6 +79,7 @@ class Engine:
         self._stops: dict[str, StopBook] = {}
         # Those of `_stops` again in which an order waits: so a trade elsewhere asks for no more.
         self._armed: dict[str, StopBook] = {}
+        # Order ids, and amendment ids as negative numbers: where each was seen.
         self._seen: dict[int, int] = {}
         # The ids of `_seen` by offset: a dict that loses its first keys is slow to iterate.
         self._seen_order: deque[int] = deque()
@@ -246,6 +262,86 @@ class Engine:
             ),
         )  # fmt: skip
 
+    def amend(self, offset: int, command: AmendOrder) -> Amended | NotAmended | None:
+        """Give a live order another price or quantity; return what became of it.
+
+        With its price and no more lots than it has, it keeps its place (`OrderBook.reduce`). Else
+        it is taken out and comes again, as a new order that is good till canceled: it may trade,
+        and rests behind all others. If it is not amended, it stays as it is.
+
+        `None` if the amendment has been seen before, whatever became of it (since this engine was
+        built): only the position moves.
+
+        Raises:
+            ValueError, UnknownMarket: as `apply`.
+            AssertionError: the price or the number of the amendment is not positive.
+
+        After an error nothing has changed, the position included.
+        """
+        if offset <= self.position:
+            raise ValueError(f"offset {offset} is not beyond position {self.position}")
+        order_id, amendment_id, market, price, change, _, _ = command
+        book = self.book(market)
+        assert amendment_id > 0, command
+        assert price > 0, command
+        if -amendment_id in self._seen:
+            self.position = offset
+            return None
+        order = book.find(order_id)
+        reason = NOT_IN_BOOK if order is None else self._why_not_amended(command, order)
+        result: Amended | NotAmended
+        if order is None or reason:
+            before, self.position = self.position, offset
+            result = NotAmended(offset, before, order_id, market, reason)
+        elif price == order.price and change <= 0:
+            execution = self._amend_in_place(offset, market, order, -change)
+            result = Amended(execution, order.price, order.remaining)
+        else:
+            result = Amended(self._come_again(offset, command, order), order.price, order.remaining)
+        self._seen[-amendment_id] = offset
+        self._seen_order.append(-amendment_id)
+        return result
+
+    def _why_not_amended(self, command: AmendOrder, order: RestingOrder) -> str:
+        """Return why an order in the book is not amended, "" if it is; changes nothing."""
+        market, price, change = command[2:5]
+        book, state = self._books[market], self.state_of(market)
+        if state in ("cancel_only", "halted"):
+            return f"market_{state}"
+        if order.remaining + change <= 0:
+            return ALREADY_FILLED
+        # With its own price it does not trade: the book is not crossed.
+        if book.would_trade(order.side, price):
+            if state == "post_only":
+                return f"market_{state}"
+            if command.post_only:
+                return POST_ONLY_WOULD_TRADE
+        return ""
+
+    def _amend_in_place(
+        self, offset: int, market: str, order: RestingOrder, quantity: int
+    ) -> Execution:
+        """Take `quantity` lots out of an order, none if 0."""
+        order_id, user_id, side, price = order[:4]
+        book = self._books[market]
+        if quantity:
+            book.reduce(order_id, quantity)
+        before, self.position = self.position, offset
+        return Execution(
+            market, offset, before, order_id, user_id, side, price, "open", "", 0, (),
+            requeued=book.take_requeued(),
+        )  # fmt: skip
+
+    def _come_again(self, offset: int, command: AmendOrder, order: RestingOrder) -> Execution:
+        """Take an order out and let it come as the amendment says; its market takes it."""
+        order_id, _, market, price, change, post_only, prevention = command
+        self._books[market].cancel(order_id)
+        again = PlaceWithRules(
+            order_id, order.user_id, market, order.side, price, order.remaining + change,
+            post_only=post_only, prevention=prevention, part=order.part,
+        )  # fmt: skip
+        return self._come(offset, again)
+
     def _apply_other(self, offset: int, command: Command) -> Execution | None:
         if type(command) is CancelOrder:
             return self._cancel(offset, command)
@@ -271,7 +367,7 @@ class Engine:
         return result
 
     def _come(self, offset: int, command: PlaceWithRules) -> Execution:
-        """Let an order come to its market: a new one, or one that was triggered.
+        """Let an order come to its market: a new one, or one that was triggered or amended.
 
         Raises:
             DuplicateOrder: it is in the book; nothing has changed.
@@ -445,8 +541,26 @@ class Engine:
         self._seen_order.append(order_id)
         return True
 
+    def refuse_amendment(self, offset: int, amendment_id: int) -> bool:
+        """Move past the unusable record of an amendment; return whether it is refused by it.
+
+        It is not if it has been seen before: then nothing but the position has changed. A refused
+        amendment counts as seen, so that a good record of it after this one is a duplicate.
+
+        Raises:
+            ValueError: `offset` is not beyond `position`.
+            AssertionError: the number of the amendment is not positive; nothing has changed.
+        """
+        assert amendment_id > 0, amendment_id
+        self.skip(offset)
+        if -amendment_id in self._seen:
+            return False
+        self._seen[-amendment_id] = offset
+        self._seen_order.append(-amendment_id)
+        return True
+
     def forget_seen(self, through_offset: int) -> None:
-        """Forget the orders seen at or before an offset, so that memory stays bounded.
+        """Forget the orders and amendments seen at or before an offset: so memory stays bounded.
 
         Call it with the checkpoint: what is before it, the database knows. An order that still
         rests, or waits for its price, is recognised by that all the same.
@@ -457,7 +571,7 @@ class Engine:
 
     @property
     def seen_count(self) -> int:
-        """Return how many order ids are remembered besides those in the books."""
+        """Return how many ids are remembered besides the orders in the books."""
         return len(self._seen)
 
     def state_hash(self) -> str:
@@ -484,7 +598,7 @@ class Engine:
 
     def validate(self) -> None:
         """Check every book; raise `AssertionError` where one contradicts itself."""
-        assert list(self._seen) == list(self._seen_order), "seen orders out of order"
+        assert list(self._seen) == list(self._seen_order), "seen ids out of order"
         is_open = {market for market, (_, state) in self._states.items() if state == "open"}
         assert self._states.keys() == self._books.keys(), "markets without a state"
         assert self._open == {market: self._books[market] for market in is_open}, "open markets"

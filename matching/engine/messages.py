@@ -108,6 +108,23 @@ class CancelOrder(NamedTuple):
     reason: str = ""
 
 
+class AmendOrder(NamedTuple):
+    """Give a live order another price, another quantity, or both. Not a `Command`: see `amend`.
+
+    `amendment_id` is unique over all markets, for ever. `change`: by how many lots its quantity
+    changes; may be negative or 0. `post_only` and `prevention` are the order's own rules, which the
+    book does not keep.
+    """
+
+    order_id: int
+    amendment_id: int
+    market: str
+    price: int
+    change: int
+    post_only: bool = False
+    prevention: Prevention = "none"
+
+
 Command: TypeAlias = PlaceOrder | PlaceWithRules | PlaceStop | TriggerOrder | CancelOrder
 
 
@@ -167,10 +184,34 @@ class Execution(NamedTuple):
     requeued: tuple[int, ...] = ()
 
 
+class Amended(NamedTuple):
+    """An order was amended: what the event did, and how the order stood before it.
+
+    `execution`: its `price` is the new limit; it has fills, and all that comes with them, if the
+    order came again and traded. A reduction is no `canceled_quantity`. `price` and `remaining`:
+    those before, in ticks and in lots, the hidden included.
+    """
+
+    execution: Execution
+    price: int
+    remaining: int
+
+
+class NotAmended(NamedTuple):
+    """An order was not amended, and nothing else has changed. `reason`: why."""
+
+    offset: int
+    previous_offset: int
+    order_id: int
+    market: str
+    reason: str
+
+
 class RestingOrder(NamedTuple):
     """A live order as the book has it. `remaining`: lots still to be traded, the hidden included.
 
-    `part`: how many of them an iceberg shows at a time; 0: nothing is hidden.
+    `part`: how many of them an iceberg shows at a time, also when no more are left than that; 0: it
+    is none.
     """
 
     order_id: int
@@ -181,5 +222,5 @@ class RestingOrder(NamedTuple):
     part: int = 0
 
     def written(self) -> str:
-        """Return it as text, the same for equal orders; what nothing is hidden of, as ever."""
+        """Return it as text, the same for equal orders; what is no iceberg, as ever."""
         return " ".join(map(str, self if self.part else self[:-1]))

@@ -32,6 +32,13 @@ of the size it says. Only one part at a time can be seen and traded with. When n
 next one is behind all orders at its price, as if it had just come. A cancel takes all parts, and so does a
 prevented self-trade that cancels it; one that takes some from both takes from all parts together, and
 what is left is cut anew, at the back of the queue unless some of the visible part is still there.
+
+And: an amendment gives an order in the book another price, or more or fewer lots. It counts once,
+whatever comes of it. It does nothing if the order is not there, if the market is halted or cancel-only, if no
+lot would be left, or if the order could trade at its new price and either the market or its own rule wants
+it to do nothing but rest. At the price that it has, with no more lots than it has, the order stays where it is
+in the queue: the lots are taken as a prevented self-trade takes some from both. Else the order is
+canceled, and one like it comes that is good till canceled.
 """
 
 from dataclasses import dataclass, field, replace
@@ -120,6 +127,26 @@ class NaiveResult:
     requeued: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True)
+class NaiveAmended:
+    """What an amendment did, and the order's price and remainder before it."""
+
+    result: NaiveResult
+    price: int
+    remaining: int
+
+
+@dataclass(frozen=True)
+class NaiveNotAmended:
+    """An amendment that did nothing."""
+
+    offset: int
+    previous_offset: int
+    order_id: int
+    market: str
+    reason: str
+
+
 @dataclass
 class NaiveExchange:
     """All markets, as one list of live orders."""
@@ -128,6 +155,7 @@ class NaiveExchange:
     max_fills: int
     rows: list[Row] = field(default_factory=list)
     known_ids: set[int] = field(default_factory=set)
+    known_amendments: set[int] = field(default_factory=set)
     arrivals: int = 0
     states: dict[str, tuple[int, str]] = field(default_factory=dict)
     """Per market the highest change so far, and its state; open before any."""
@@ -372,6 +400,58 @@ class NaiveExchange:
         self.states[market] = (change_id, state)
         return True
 
+    def amend(
+        self,
+        offset: int,
+        *,
+        market: str,
+        order_id: int,
+        amendment_id: int,
+        price: int,
+        change: int,
+        post_only: bool,
+        prevention: str,
+    ) -> NaiveAmended | NaiveNotAmended | None:
+        """Give an order another price, or more or fewer lots."""
+        self.begin(offset)
+        if amendment_id in self.known_amendments:
+            return None
+        self.known_amendments.add(amendment_id)
+        found = [row for row in self.rows if row.order_id == order_id and row.market == market]
+        reason = self.why_not_amended(found, price, change, post_only) if found else "not_in_book"
+        if reason:
+            return NaiveNotAmended(offset, self.previous_offset(), order_id, market, reason)
+        (row,) = found
+        before = replace(row)
+        if price == row.price and change <= 0:
+            row.remaining += change
+            row.shown = max(row.shown + change, 0)
+            self.show_next(row)
+            result = self.result(offset, row, "open")
+        else:
+            self.rows.remove(row)
+            result = self.come(
+                offset, market=market, order_id=order_id, user_id=row.user_id, side=row.side,
+                price=price, quantity=row.remaining + change, post_only=post_only,
+                prevention=prevention, part=row.part,
+            )  # fmt: skip
+        return NaiveAmended(result, before.price, before.remaining)
+
+    def why_not_amended(self, found: list[Row], price: int, change: int, post_only: bool) -> str:
+        """Return why the order that was found stays as it is, "" if it does not."""
+        (row,) = found
+        state = self.states.get(row.market, (0, "open"))[1]
+        if state in ("halted", "cancel_only"):
+            return f"market_{state}"
+        if row.remaining + change <= 0:
+            return "already_filled"
+        could_trade = self.makers_for(replace(row, price=price))
+        if could_trade and state == "post_only":
+            return "market_post_only"
+        if could_trade and post_only:
+            return "post_only_would_trade"
+        return ""
+
     def cancel(self, offset: int, *, market: str, order_id: int) -> NaiveResult | None:
         """Take the order out, if this market has it."""
         self.begin(offset)
@@ -404,7 +484,7 @@ class NaiveExchange:
         return NaiveResult(
             market=row.market,
             offset=offset,
-            previous_offset=self.events[-2] if len(self.events) > 1 else -1,
+            previous_offset=self.previous_offset(),
             order_id=row.order_id,
             user_id=row.user_id,
             side=row.side,
@@ -418,6 +498,10 @@ class NaiveExchange:
             elected=elected,
             requeued=self.requeued_and_live(),
         )
+
+    def previous_offset(self) -> int:
+        """Return the offset of the event before the present one."""
+        return self.events[-2] if len(self.events) > 1 else -1
 
     def requeued_and_live(self) -> tuple[int, ...]:
         """Return those of the live orders that the event has put behind others, the last place last."""

@@ -169,10 +169,17 @@ def assert_same_books(engine: Engine, naive: NaiveExchange) -> None:
         assert book.depth() == (naive.depth(market, "buy"), naive.depth(market, "sell"))
         assert book.last_trade_id == naive.last_trade_ids[market]
         assert [
-            (order.order_id, order.user_id, SIDE_NAMES[order.side], order.price, order.remaining)
+            (
+                order.order_id,
+                order.user_id,
+                SIDE_NAMES[order.side],
+                order.price,
+                order.remaining,
+                order.part,
+            )
             for order in book.orders()
         ] == [
-            (row.order_id, row.user_id, row.side, row.price, row.remaining)
+            (row.order_id, row.user_id, row.side, row.price, row.remaining, row.part)
             for side in SIDES
             for row in naive.live(market, side)
         ]

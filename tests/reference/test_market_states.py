@@ -22,6 +22,8 @@ from tests.reference.test_engine_against_naive import (
     rebuilt_from,
 )
 
+STATES: tuple[MarketState, ...] = ("open", "post_only", "cancel_only", "halted")
+
 
 class Change(NamedTuple):
     """A market is to be in another state."""
@@ -35,7 +37,7 @@ changes = st.builds(
     Change,
     market=st.sampled_from(MARKETS),
     change_id=st.integers(1, 12),
-    state=st.sampled_from(("open", "post_only", "cancel_only", "halted")),
+    state=st.sampled_from(STATES),
 )
 flows = st.lists(st.one_of(places, places, places, cancels, changes), max_size=60)
 

@@ -135,6 +135,15 @@ def test_a_fill_or_kill_order_counts_what_is_hidden_and_each_part_as_a_trade() -
         assert book.queue() == ([] if not reason else [(1, 6)])
 
 
+def test_a_fill_or_kill_order_counts_the_last_part_once() -> None:
+    book = Book()
+    book.iceberg(1, 6, 4)
+    book.buy(2, 3)
+    assert book.shown() == [(100, 3)]
+    assert book.buy(3, 4, "fok").reason == FOK_NOT_FILLABLE
+    assert book.buy(4, 3, "fok").status == "filled"
+
+
 def test_a_taker_meets_at_most_so_many_parts() -> None:
     book = Book(max_fills=2)
     book.iceberg(1, 6, 2)
