@@ -16,7 +16,7 @@ from balances.locks import lock_checkpoints
 from balances.models import Checkpoint, MarketHalt, PastHalt
 from exchange.api.errors import ClientError
 from exchange.kafka import Log, LogIdentity, partition_for
-from exchange.records import Execution, MarketChanged
+from exchange.records import AmendmentRefused, Execution, MarketChanged
 from orders import services as orders
 from orders.models import Market
 
@@ -32,9 +32,9 @@ class NotHaltedError(ClientError):
     code = "not_halted"
 
 
-def halt_market(result: Execution | MarketChanged, reason: str) -> None:
+def halt_market(result: Execution | AmendmentRefused | MarketChanged, reason: str) -> None:
     """Settle nothing of the market of `result` from it on; in the settlement's transaction."""
-    about = {"order_id": result.order_id} if isinstance(result, Execution) else {}
+    about = {} if isinstance(result, MarketChanged) else {"order_id": result.order_id}
     _halt(result.market, result.epoch, result.offset, reason, **about)
 
 

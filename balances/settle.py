@@ -24,16 +24,18 @@ from balances.locks import CheckpointRow, lock_checkpoints
 from balances.models import MarketHalt
 from balances.settlement import (
     SELF_TRADE,
+    AmendmentRow,
     DecrementRow,
     ElectionRow,
     OrderChange,
     QueuePlace,
+    RefusedRow,
     TradeRow,
     plan,
 )
 from exchange.arrays import columns
 from exchange.models import FEE_ACCOUNT_ID
-from exchange.records import Execution, MarketChanged, Skipped, TradeEvent
+from exchange.records import AmendmentRefused, Execution, MarketChanged, Skipped, TradeEvent
 from orders.market_states import settle_changes
 from orders.models import MarketChange
 
@@ -93,9 +95,10 @@ def _note(settled: Settled) -> datetime | None:
 
 def _settle_together(results: Sequence[Result]) -> tuple[Settled, Sequence[CachedBalance]]:
     fresh, reached = _fresh(results)
-    executions = [result.event for result in fresh if isinstance(result.event, Execution)]
+    moving = [r.event for r in fresh if isinstance(r.event, Execution | AmendmentRefused)]
+    executions = [event for event in moving if isinstance(event, Execution)]
     _settle_changes([result.event for result in fresh if isinstance(result.event, MarketChanged)])
-    changed = _apply(executions, _matched(fresh)) if executions else []
+    changed = _apply(moving, _matched(fresh)) if moving else []
     at = _move_checkpoints(reached)
     return Settled(tuple(executions), len(results) - len(executions), at), changed
 
@@ -126,12 +129,12 @@ def _settle_one_by_one(results: Sequence[Result]) -> tuple[Settled, Sequence[Cac
 
 
 def _settle_one(
-    event: Execution | MarketChanged, matched: Mapping[int, int | None]
+    event: Execution | AmendmentRefused | MarketChanged, matched: Mapping[int, int | None]
 ) -> Sequence[CachedBalance]:
-    if isinstance(event, Execution):
-        return _apply([event], matched)
-    _settle_changes([event])
-    return []
+    if isinstance(event, MarketChanged):
+        _settle_changes([event])
+        return []
+    return _apply([event], matched)
 
 
 def _settle_changes(changes: Sequence[MarketChanged]) -> None:
@@ -198,10 +201,15 @@ def _matched(results: Sequence[Result]) -> dict[int, int | None]:
 
 
 def _apply(
-    executions: Sequence[Execution], matched: Mapping[int, int | None]
+    results: Sequence[Execution | AmendmentRefused], matched: Mapping[int, int | None]
 ) -> list[CachedBalance]:
-    planned = plan(executions)
-    terms = _update_orders(list(planned.orders.values()), matched)
+    planned = plan(results)
+    if planned.amendments:
+        _amend_orders(planned.amendments)
+    if planned.refused:
+        _refuse_amendments(planned.refused)
+    orders = list(planned.orders.values())
+    terms = _update_orders(orders, matched) if orders else {}
     fees = charge(planned, terms)
     changed = apply_movements(planned.movements) if planned.movements else []
     if planned.trades:
@@ -316,6 +324,65 @@ FROM changed c JOIN orders_market m ON m.symbol = c.market_id
   JOIN orders_asset b ON b.symbol = m.base_id JOIN orders_asset q ON q.symbol = m.quote_id
 WHERE c.maker_fee_rate > 0 OR c.taker_fee_rate > 0
 """  # noqa: S608 - our own SQL
+
+
+def _amend_orders(amendments: Sequence[AmendmentRow]) -> None:
+    """Give orders their new prices and quantities, before what their trades then do to them."""
+    with connection.cursor() as cursor:
+        for statement in (_AMEND_ORDERS, _NOTE_AMENDED):
+            cursor.execute(statement, columns(amendments))
+            if cursor.rowcount != len(amendments):
+                raise ViolationError(
+                    f"{len(amendments) - cursor.rowcount} of the amendments"
+                    f" {[row.amendment_id for row in amendments][:20]} do not fit their orders"
+                )
+
+
+_AMENDED = """
+FROM unnest(%s::bigint[], %s::bigint[], %s::varchar[], %s::numeric[], %s::numeric[],
+  %s::numeric[], %s::numeric[], %s::numeric[], %s::int[], %s::bigint[], %s::bigint[], %s::bool[])
+  AS d(id, order_id, market_id, price, quantity, price_before, quantity_before, held, epoch,
+    "offset", last_trade_id, moved)
+"""
+
+_AMEND_ORDERS = f"""
+UPDATE orders_order o SET price = d.price, quantity = d.quantity,
+  first_price = coalesce(o.first_price, o.price),
+  first_quantity = coalesce(o.first_quantity, o.quantity)
+{_AMENDED}
+WHERE o.id = d.order_id AND o.market_id = d.market_id
+  AND o.price = d.price_before AND o.quantity = d.quantity_before
+  AND o.status IN ('pending', 'open', 'partially_filled')
+"""  # noqa: S608 - our own SQL
+
+_NOTE_AMENDED = f"""
+UPDATE orders_amendment a SET status = 'applied', epoch = d.epoch, "offset" = d."offset",
+  settled_at = now(), last_trade_id = d.last_trade_id, moved = d.moved
+{_AMENDED}
+WHERE a.id = d.id AND a.order_id = d.order_id AND a.market_id = d.market_id
+  AND a.status = 'waiting' AND a.price = d.price AND a.quantity = d.quantity
+  AND a.price_before = d.price_before AND a.quantity_before = d.quantity_before
+  AND a.held = d.held
+"""  # noqa: S608 - our own SQL
+
+
+def _refuse_amendments(refused: Sequence[RefusedRow]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE orders_amendment a SET status = 'refused', reason = d.reason,"
+            ' epoch = d.epoch, "offset" = d."offset", settled_at = now()'
+            " FROM unnest(%s::bigint[], %s::bigint[], %s::varchar[], %s::numeric[], %s::int[],"
+            " %s::bigint[], %s::varchar[])"
+            ' AS d(id, order_id, market_id, held, epoch, "offset", reason)'
+            " WHERE a.id = d.id AND a.order_id = d.order_id AND a.market_id = d.market_id"
+            " AND a.status = 'waiting' AND a.held = d.held",
+            columns(refused),
+        )
+        if cursor.rowcount != len(refused):
+            raise ViolationError(
+                f"{len(refused) - cursor.rowcount} of the refused amendments"
+                f" {[row.amendment_id for row in refused][:20]} do not wait"
+            )
 
 
 def _insert_decrements(decrements: Sequence[DecrementRow]) -> None:

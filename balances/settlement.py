@@ -4,8 +4,9 @@ The rules: a trade happens at the maker's price; the buyer's hold was
 taken at their own limit, so what a better price leaves is released in the same step; what a
 cancel takes out of the book is released exactly, and so is what a prevented self-trade takes out,
 of the taker and of the maker. An order that was placed by the amount to spend has held that, and
-gets back at once what its trades did not cost. `plan` gives every movement with its reason;
-their sum over all users is zero for each asset.
+gets back at once what its trades did not cost. An amended order keeps on hold what it needs from
+then on, of what it had and of what was held for the amendment; a refused amendment gives back what
+was. `plan` gives every movement with its reason; their sum over all users is zero for each asset.
 """
 
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from balances.ledger import ZERO, Movement
-from exchange.records import Execution, SelfTrade, Trade
+from exchange.records import Amended, AmendmentRefused, Execution, SelfTrade, Trade
 
 SELF_TRADE = "self_trade"
 """The reason of an order that a prevented self-trade has canceled, as the engine has it."""
@@ -99,6 +100,35 @@ class ElectionRow(NamedTuple):
     rank: int
 
 
+class AmendmentRow(NamedTuple):
+    """An amendment that has been applied, and how its order stood before; columns of it."""
+
+    amendment_id: int
+    order_id: int
+    market: str
+    price: Decimal
+    quantity: Decimal
+    price_before: Decimal
+    quantity_before: Decimal
+    held: Decimal
+    epoch: int
+    offset: int
+    last_trade_id: int
+    moved: bool
+
+
+class RefusedRow(NamedTuple):
+    """An amendment that has been refused; columns of it."""
+
+    amendment_id: int
+    order_id: int
+    market: str
+    held: Decimal
+    epoch: int
+    offset: int
+    reason: str
+
+
 @dataclass(slots=True)
 class SettlementPlan:
     """Everything a batch changes."""
@@ -109,14 +139,19 @@ class SettlementPlan:
     elections: list[ElectionRow] = field(default_factory=list)
     orders: dict[int, OrderChange] = field(default_factory=dict)
     places: dict[int, QueuePlace] = field(default_factory=dict)
+    amendments: list[AmendmentRow] = field(default_factory=list)
+    refused: list[RefusedRow] = field(default_factory=list)
 
 
-def plan(executions: Iterable[Execution]) -> SettlementPlan:
-    """Return what `executions`, in this order, change."""
-    result = SettlementPlan()
-    for execution in executions:
-        _plan_one(result, execution)
-    return result
+def plan(results: Iterable[Execution | AmendmentRefused]) -> SettlementPlan:
+    """Return what `results`, in this order, change."""
+    planned = SettlementPlan()
+    for result in results:
+        if isinstance(result, Execution):
+            _plan_one(planned, result)
+        else:
+            _plan_refused(planned, result)
+    return planned
 
 
 def _plan_one(result: SettlementPlan, execution: Execution) -> None:
@@ -128,6 +163,8 @@ def _plan_one(result: SettlementPlan, execution: Execution) -> None:
     elif execution.event == "trigger":
         change.is_triggered = True
         change.epoch, change.offset = execution.epoch, execution.offset
+    if isinstance(execution.amended, Amended):
+        _plan_amended(result, execution, execution.amended)
     for rank, order_id in enumerate(execution.elected, 1):
         result.elections.append(
             ElectionRow(order_id, execution.market, execution.epoch, execution.offset, rank)
@@ -150,12 +187,47 @@ def _plan_one(result: SettlementPlan, execution: Execution) -> None:
         change.finished_as, change.reason = execution.status, execution.reason
         change.canceled_quantity = Decimal(execution.canceled_quantity)
         unspent = amount - sum(Decimal(t.price) * Decimal(t.quantity) for t in execution.trades)
-        _release(result, execution, execution.order_id, execution.side, unspent, Decimal(1))
+        _give_back(result, execution, execution.order_id, execution.side, unspent)
     elif execution.status in ("canceled", "rejected"):
         quantity = Decimal(execution.canceled_quantity)
         change.finished_as, change.reason = execution.status, execution.reason
         change.canceled_quantity = quantity
         _release(result, execution, execution.order_id, execution.side, limit, quantity)
+
+
+def _plan_amended(result: SettlementPlan, execution: Execution, amended: Amended) -> None:
+    """Leave on hold what the order needs from now on; what its trades then do comes after it."""
+    price, price_before = Decimal(execution.price), Decimal(amended.price_before)
+    quantity, quantity_before = Decimal(amended.quantity), Decimal(amended.quantity_before)
+    left_before, held = Decimal(amended.remaining_before), Decimal(amended.held)
+    left = left_before + quantity - quantity_before
+    result.amendments.append(
+        AmendmentRow(
+            amended.amendment_id, execution.order_id, execution.market, price, quantity,
+            price_before, quantity_before, held, execution.epoch, execution.offset,
+            amended.last_trade_id, amended.moved,
+        )
+    )  # fmt: skip
+    if amended.moved:
+        result.places[execution.order_id] = QueuePlace(
+            execution.order_id, execution.market, execution.epoch, execution.offset, 0
+        )
+    if execution.side == "buy":
+        unneeded = price_before * left_before + held - price * left
+    else:
+        unneeded = left_before + held - left
+    _give_back(result, execution, execution.order_id, execution.side, unneeded)
+
+
+def _plan_refused(result: SettlementPlan, refused: AmendmentRefused) -> None:
+    held = Decimal(refused.held)
+    result.refused.append(
+        RefusedRow(
+            refused.amendment_id, refused.order_id, refused.market, held, refused.epoch,
+            refused.offset, refused.reason,
+        )
+    )  # fmt: skip
+    _give_back(result, refused, refused.order_id, refused.side, held)
 
 
 def _plan_self_trade(result: SettlementPlan, execution: Execution, prevented: SelfTrade) -> None:
@@ -180,11 +252,23 @@ def _release(
     quantity: Decimal,
 ) -> None:
     """Give back what an order of the execution's user has held for `quantity`."""
-    base, _, quote = execution.market.partition("-")
-    asset, amount = (quote, limit * quantity) if side == "buy" else (base, quantity)
+    amount = limit * quantity if side == "buy" else quantity
+    _give_back(result, execution, order_id, side, amount)
+
+
+def _give_back(
+    result: SettlementPlan,
+    event: Execution | AmendmentRefused,
+    order_id: int,
+    side: str,
+    amount: Decimal,
+) -> None:
+    """Give back some of what an order of the event's user holds, in the asset that it holds."""
+    base, _, quote = event.market.partition("-")
     if amount:
+        asset = quote if side == "buy" else base
         result.movements.append(
-            Movement(execution.user_id, asset, "release", amount, -amount, order_id)
+            Movement(event.user_id, asset, "release", amount, -amount, order_id)
         )
 
 

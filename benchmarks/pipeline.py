@@ -28,8 +28,8 @@ TRADES_AT_ONCE = 500
 STARTED = 0.05
 """The part of the orders that is settled when the clock starts."""
 TABLES = (
-    "orders_order", "balances_trade", "balances_decrement", "balances_ledgerentry",
-    "balances_balance", "balances_checkpoint",
+    "orders_order", "orders_amendment", "balances_trade", "balances_decrement",
+    "balances_ledgerentry", "balances_balance", "balances_checkpoint",
 )  # fmt: skip
 
 WORTH_SAYING = 2e-6
@@ -150,9 +150,8 @@ def record_settlement() -> Statements:
     from balances.settle import Result, settle
     from balances.tasks import slices
     from exchange.kafka import ORDER_EVENTS, Log, TopicScan
-    from matching.partition import PartitionMatcher, decode
+    from matching.partition import PartitionMatcher, decode, facts_of
     from matching.recovery import recover
-    from orders.selectors import facts_of_orders
 
     transactions: Statements = []
 
@@ -170,7 +169,7 @@ def record_settlement() -> Statements:
         with TopicScan(ORDER_EVENTS) as scan:
             for records in scan.read(partition, 0, end - 1):
                 items = [decode(record) for record in records]
-                facts = facts_of_orders({i.order_id for i in items if i.order_id is not None})
+                facts = facts_of(items)
                 results += [Result(partition, matcher.apply(item, facts).result) for item in items]
         for part in slices(results, TRADES_AT_ONCE):
             transactions.append([])

@@ -106,6 +106,29 @@ class CancelOrder(
     reason: Literal["", "expired"] = ""
 
 
+class AmendOrder(
+    msgspec.Struct, tag="amend", frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """A wish that a live order have another price (quote per base) or quantity (base), or both.
+
+    `quantity` is its new total, `quantity_before` that which it had when this was asked: the
+    difference is what changes, however much of it has traded meanwhile. `held`: what was put on
+    hold for it beyond what the order had.
+    """
+
+    v: Literal[1] = 1
+    amendment_id: Identifier
+    order_id: Identifier
+    user_id: Identifier
+    market: MarketSymbol
+    price: DecimalString
+    quantity: DecimalString
+    quantity_before: DecimalString
+    held: DecimalString
+    created_at: Moment
+    request_id: RequestId = ""
+
+
 class ChangeMarket(
     msgspec.Struct, tag="market", frozen=True, forbid_unknown_fields=True, kw_only=True
 ):
@@ -122,7 +145,7 @@ class ChangeMarket(
     request_id: RequestId = ""
 
 
-OrderEvent: TypeAlias = NewOrder | TriggerOrder | CancelOrder | ChangeMarket
+OrderEvent: TypeAlias = NewOrder | TriggerOrder | AmendOrder | CancelOrder | ChangeMarket
 
 
 class Trade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -150,6 +173,24 @@ class SelfTrade(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     effect: Literal["canceled", "decremented"]
 
 
+class Amended(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How an amended order stood before: its price (quote per base), its total quantity (base).
+
+    `remaining_before`: how much of that was in the book. `quantity`: its total now. `held`: what
+    was put on hold for the amendment. `last_trade_id`: the market's last trade before it. `moved`:
+    it has lost its place in the queue.
+    """
+
+    amendment_id: Identifier
+    price_before: DecimalString
+    quantity_before: DecimalString
+    remaining_before: DecimalString
+    quantity: DecimalString
+    held: DecimalString
+    last_trade_id: Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+    moved: bool
+
+
 class Execution(
     msgspec.Struct, tag="execution", frozen=True, forbid_unknown_fields=True, kw_only=True
 ):
@@ -168,11 +209,11 @@ class Execution(
     `canceled_quantity` is also what it did not buy when it is filled. `elected` are the stop orders
     whose price has come by this event, in the order in which they are to be triggered. `requeued`
     are the live orders that it has put to the back of their queues, in the order in which they came
-    there last.
+    there last. `amended`: of an "amend" result, what the order was before.
     """
 
     v: Literal[1] = 1
-    event: Literal["new", "trigger", "cancel"]
+    event: Literal["new", "trigger", "amend", "cancel"]
     market: MarketSymbol
     epoch: Identifier
     offset: Offset
@@ -190,6 +231,29 @@ class Execution(
     quote_amount: DecimalString = "0"
     elected: tuple[Identifier, ...] = ()
     requeued: tuple[Identifier, ...] = ()
+    request_id: RequestId = ""
+    amended: Amended | msgspec.UnsetType = msgspec.UNSET
+
+
+class AmendmentRefused(
+    msgspec.Struct, tag="amendment_refused", frozen=True, forbid_unknown_fields=True, kw_only=True
+):
+    """An amendment has changed nothing; what was put on hold for it is to be released.
+
+    `reason`: why. `user_id` and `side` are those of the order.
+    """
+
+    v: Literal[1] = 1
+    market: MarketSymbol
+    epoch: Identifier
+    offset: Offset
+    previous_offset: PreviousOffset
+    amendment_id: Identifier
+    order_id: Identifier
+    user_id: Identifier
+    side: SideName
+    held: DecimalString
+    reason: Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
     request_id: RequestId = ""
 
 
@@ -222,7 +286,7 @@ class Skipped(msgspec.Struct, tag="skipped", frozen=True, forbid_unknown_fields=
     request_id: RequestId = ""
 
 
-TradeEvent: TypeAlias = Execution | MarketChanged | Skipped
+TradeEvent: TypeAlias = Execution | AmendmentRefused | MarketChanged | Skipped
 
 
 MAX_PROBLEM = 500

@@ -5,7 +5,7 @@ comes of it. An engine moves before its results are on the log, so results wait 
 they are acknowledged; a batch that is tried again finds its events applied and only publishes.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -23,9 +23,8 @@ from exchange.kafka import (
     dead_letter,
 )
 from exchange.records import Execution, TradeEvent, encode
-from matching.partition import DecodedRecord, Outcome, PartitionMatcher, decode
+from matching.partition import DecodedRecord, Facts, Outcome, PartitionMatcher, decode, facts_of
 from matching.recovery import recover
-from orders.selectors import OrderFacts, facts_of_orders
 
 logger = structlog.get_logger(__name__)
 
@@ -96,7 +95,7 @@ class MatchingHost:
         """
         self._publish()
         items = [decode(record) for record in records if self._is_new(record)]
-        facts = facts_of_orders({item.order_id for item in items if item.order_id is not None})
+        facts = facts_of(items)
         self._log([(item.record, self._apply(item, facts)) for item in items])
         results = sum(len(hosted.outbox) for hosted in self._hosted.values())
         self._publish()
@@ -116,7 +115,7 @@ class MatchingHost:
         hosted = self._hosted.get(record.partition)
         return hosted is not None and record.offset > hosted.matcher.position
 
-    def _apply(self, item: DecodedRecord, facts: Mapping[int, OrderFacts]) -> Outcome:
+    def _apply(self, item: DecodedRecord, facts: Facts) -> Outcome:
         record = item.record
         hosted = self._hosted[record.partition]
         outcome = hosted.matcher.apply(item, facts)

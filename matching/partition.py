@@ -6,13 +6,18 @@ saw it). So a worker that starts again, a second worker and `manage.py replay` a
 results. It must never publish or write anything.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from decimal import Decimal
 from typing import Literal, NamedTuple
+
+from msgspec import UNSET, UnsetType
 
 from exchange.kafka import LogRecord, partition_for
 from exchange.money import format_amount, to_units
 from exchange.records import (
+    Amended,
+    AmendmentRefused,
+    AmendOrder,
     CancelOrder,
     ChangeMarket,
     Execution,
@@ -39,7 +44,13 @@ from matching.recovery import (
     visible_lots,
 )
 from orders.models import Market
-from orders.selectors import OrderFacts, was_ordered
+from orders.selectors import (
+    AmendmentFacts,
+    OrderFacts,
+    facts_of_amendments,
+    facts_of_orders,
+    was_ordered,
+)
 
 UNUSABLE = "record_unusable"
 """The reason of an order that was rejected because its record could not be used."""
@@ -63,6 +74,13 @@ class DecodedRecord(NamedTuple):
     order_id: int | None
 
 
+class Facts(NamedTuple):
+    """What Postgres knows of the new orders and of the amendments that records are about."""
+
+    orders: Mapping[int, OrderFacts]
+    amendments: Mapping[int, AmendmentFacts]
+
+
 class Outcome(NamedTuple):
     """What one record came to: always a result, and a problem if it is a dead letter."""
 
@@ -78,6 +96,16 @@ def decode(record: LogRecord) -> DecodedRecord:
         return DecodedRecord(record, None, str(error), claimed_order_id(record.value))
     order_id = event.order_id if isinstance(event, NewOrder) else None
     return DecodedRecord(record, event, "", order_id)
+
+
+def facts_of(items: Collection[DecodedRecord]) -> Facts:
+    """Return what there is to know of the records: one query for orders, one for amendments."""
+    return Facts(
+        facts_of_orders({item.order_id for item in items if item.order_id is not None}),
+        facts_of_amendments(
+            {item.event.amendment_id for item in items if isinstance(item.event, AmendOrder)}
+        ),
+    )
 
 
 class PartitionMatcher:
@@ -98,13 +126,15 @@ class PartitionMatcher:
     def markets(self) -> tuple[str, ...]:
         return self.engine.markets
 
-    def apply(self, item: DecodedRecord, facts: Mapping[int, OrderFacts]) -> Outcome:
-        """Apply the next record. `facts`: of every order that a record of the batch is about."""
+    def apply(self, item: DecodedRecord, facts: Facts) -> Outcome:
+        """Apply the next record. `facts`: of all that the records of the batch are about."""
         record, event, _, order_id = item
         if isinstance(event, ChangeMarket):
             return self._change_market(record.offset, event)
+        if isinstance(event, AmendOrder):
+            return self._amend(record.offset, event, facts.amendments.get(event.amendment_id))
         previous = self.engine.position
-        known = facts.get(order_id) if order_id is not None else None
+        known = facts.orders.get(order_id) if order_id is not None else None
         if known is not None and self._stood_before(known, record.offset):
             self.engine.skip(record.offset)
             return Outcome(self._skipped(previous, "a duplicate", event))
@@ -141,15 +171,98 @@ class PartitionMatcher:
             )
         )
 
-    def _stood_before(self, order: OrderFacts, offset: int) -> bool:
-        """Whether the order stood on the log before `offset`, as far as Postgres knows.
+    def _amend(self, offset: int, event: AmendOrder, known: AmendmentFacts | None) -> Outcome:
+        """Give a live order another price or quantity, or say why not."""
+        previous = self.engine.position
+        if known is not None and self._stood_before(known, offset):
+            self.engine.skip(offset)
+            return Outcome(self._skipped(previous, "a duplicate", event))
+        try:
+            command = self._amend_command(event, known)
+        except DeadLetterError as error:
+            return Outcome(self._refuse_amendment(offset, event, known, str(error)), str(error))
+        assert known is not None, "an amendment that nobody knows is no command"
+        last_trade_id = self.engine.book(event.market).last_trade_id
+        result = self.engine.amend(offset, command)
+        if result is None:
+            return Outcome(self._skipped(previous, "a duplicate", event))
+        if isinstance(result, pure.NotAmended):
+            return Outcome(self._refused(previous, event, known, result.reason))
+        scale = self._scales[event.market]
+        amended = Amended(
+            amendment_id=event.amendment_id,
+            price_before=format_amount(result.price * scale.tick),
+            quantity_before=event.quantity_before,
+            remaining_before=format_amount(result.remaining * scale.lot),
+            quantity=event.quantity,
+            held=event.held,
+            last_trade_id=last_trade_id,
+            moved=command.change > 0 or command.price != result.price,
+        )
+        return Outcome(self._executed(result.execution, event, amended))
+
+    def _amend_command(self, event: AmendOrder, known: AmendmentFacts | None) -> pure.AmendOrder:
+        if known is None:
+            raise DeadLetterError(f"there is no amendment {event.amendment_id}")
+        said = (
+            event.order_id, event.user_id, event.market, Decimal(event.price),
+            Decimal(event.quantity), Decimal(event.quantity_before), Decimal(event.held),
+        )  # fmt: skip
+        stored = (
+            known.order_id, known.user_id, known.market, known.price, known.quantity,
+            known.quantity_before, known.held,
+        )  # fmt: skip
+        if said != stored:
+            raise DeadLetterError(f"amendment {event.amendment_id} was stored otherwise")
+        scale = self._scale(event.market)
+        try:
+            price = to_units(known.price, scale.tick)
+            change = to_units(known.quantity - known.quantity_before, scale.lot)
+        except ValueError as error:
+            raise DeadLetterError(str(error)) from error
+        return pure.AmendOrder(
+            known.order_id, known.amendment_id, known.market, price, change,
+            known.post_only, known.self_trade_prevention,
+        )  # fmt: skip
+
+    def _refuse_amendment(
+        self, offset: int, event: AmendOrder, known: AmendmentFacts | None, problem: str
+    ) -> TradeEvent:
+        """Move past a dead letter; refuse the amendment behind it, if it waits here."""
+        previous = self.engine.position
+        if known is None or _partition_of(known.market) != self.partition:
+            self.engine.skip(offset)
+            return self._skipped(previous, problem, event)
+        if not self.engine.refuse_amendment(offset, known.amendment_id):
+            return self._skipped(previous, problem, event)
+        return self._refused(previous, event, known, UNUSABLE)
+
+    def _refused(
+        self, previous: int, event: AmendOrder, known: AmendmentFacts, reason: str
+    ) -> AmendmentRefused:
+        return AmendmentRefused(
+            market=known.market,
+            epoch=self.epoch,
+            offset=self.engine.position,
+            previous_offset=previous,
+            amendment_id=known.amendment_id,
+            order_id=known.order_id,
+            user_id=known.user_id,
+            side=known.side,
+            held=format_amount(known.held),
+            reason=reason,
+            request_id=event.request_id,
+        )
+
+    def _stood_before(self, known: OrderFacts | AmendmentFacts, offset: int) -> bool:
+        """Whether an order or amendment stood on the log before `offset`, as Postgres knows.
 
         The answer is the same at any later time: a place on the log, once settled, never changes.
         What Postgres does not know yet, the engine has seen itself since the checkpoint.
         """
-        if order.epoch is None or order.offset is None:
+        if known.epoch is None or known.offset is None:
             return False
-        return order.epoch < self.epoch or order.offset < offset
+        return known.epoch < self.epoch or known.offset < offset
 
     def _command(self, item: DecodedRecord, known: OrderFacts | None) -> pure.Command:
         event = item.event
@@ -239,7 +352,9 @@ class PartitionMatcher:
             request_id=event.request_id if event is not None else "",
         )
 
-    def _executed(self, execution: pure.Execution, event: OrderEvent) -> Execution:
+    def _executed(
+        self, execution: pure.Execution, event: OrderEvent, amended: Amended | UnsetType = UNSET
+    ) -> Execution:
         scale = self._scales[execution.market]
         buys = execution.side == pure.BUY
         return Execution(
@@ -262,12 +377,15 @@ class PartitionMatcher:
             elected=execution.elected,
             requeued=execution.requeued,
             request_id=event.request_id,
+            amended=amended,
         )
 
 
-def _kind(event: OrderEvent) -> Literal["new", "trigger", "cancel"]:
+def _kind(event: OrderEvent) -> Literal["new", "trigger", "amend", "cancel"]:
     if isinstance(event, NewOrder):
         return "new"
+    if isinstance(event, AmendOrder):
+        return "amend"
     return "trigger" if isinstance(event, TriggerOrder) else "cancel"
 
 

@@ -39,7 +39,7 @@ from exchange.fields import AmountField
 from exchange.kafka import partition_for
 from exchange.money import format_amount
 from orders import market_states, services
-from orders.models import Asset, DeadManSwitch, Market, MarketChange, Order
+from orders.models import Amendment, Asset, DeadManSwitch, Market, MarketChange, Order
 
 SIDE = label_column("side", {"buy": "success", "sell": "danger"})
 STATUS = label_column(
@@ -203,6 +203,25 @@ _FIXED_SHOWN: Sequence[Any] = (
 )
 
 
+class AmendmentInline(ReadOnlyInline):
+    """An order's latest amendments on its page."""
+
+    model = Amendment
+    verbose_name_plural = "latest amendments"
+    ordering = ["-id"]
+    columns: ClassVar = (
+        "id",
+        amount_column("price"),
+        amount_column("quantity"),
+        amount_column("price_before"),
+        amount_column("quantity_before"),
+        label_column("status", {"waiting": "warning", "applied": "success", "refused": "danger"}),
+        "reason",
+        time_column("requested_at"),
+        time_column("settled_at"),
+    )
+
+
 @admin.register(Order)
 class OrderAdmin(ReadOnlyAdmin):
     """Orders, newest first, and a way to ask for their cancel."""
@@ -232,6 +251,7 @@ class OrderAdmin(ReadOnlyAdmin):
         by_text("client_order_id"),
         by_text("request_id"),
     )
+    inlines = [AmendmentInline]
     actions = ["cancel_selected"]
     max_canceled_at_once = 200
 

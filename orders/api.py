@@ -23,7 +23,14 @@ from exchange.api.fields import (
 )
 from exchange.api.filters import STORABLE, PeriodFilter, names_field, read_filter
 from exchange.middleware import current_request_id
-from orders import selectors, services
+from orders import amending, selectors, services
+from orders.amending_api import (
+    AMEND_DESCRIPTION,
+    AMEND_EXAMPLE,
+    AMEND_RESPONSES,
+    AmendmentInput,
+    AmendmentOutput,
+)
 from orders.cancel_all_api import CancelsAll
 from orders.errors import OrderNotFoundError
 from orders.models import MAX_PARTS, Order
@@ -387,7 +394,7 @@ class OrderListView(CancelsAll, GenericAPIView[Order]):
 
 
 class OrderDetailView(GenericAPIView[Order]):
-    """Look at one order, or cancel it."""
+    """Look at one order, amend it, or cancel it."""
 
     serializer_class = OrderOutput
     queryset = Order.objects.none()
@@ -410,6 +417,27 @@ class OrderDetailView(GenericAPIView[Order]):
         if order is None:
             raise OrderNotFoundError(f"There is no order {order_id}.")
         return Response(OrderOutput(order).data)
+
+    @extend_schema(
+        summary="Amend an order",
+        description=AMEND_DESCRIPTION,
+        parameters=ORDER_PARAMETERS,
+        request=AmendmentInput,
+        responses=AMEND_RESPONSES,
+        examples=[AMEND_EXAMPLE],
+        tags=["orders"],
+    )
+    def patch(self, request: Request, order_id: OrderName) -> Response:
+        number, user_id = find_order(request, order_id, "orders.change_order")
+        asked = AmendmentInput(data=request.data)
+        asked.is_valid(raise_exception=True)
+        amendment = amending.request_amendment(
+            order_id=number,
+            user_id=user_id,
+            request_id=current_request_id(),
+            **asked.validated_data,
+        )
+        return Response(AmendmentOutput(amendment).data, status=202)
 
     @extend_schema(
         summary="Cancel an order",

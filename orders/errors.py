@@ -190,3 +190,27 @@ class OrderNotFoundError(ClientError):
 class OrderFinishedError(ClientError):
     code = "order_finished"
     field = "order_id"
+
+
+class NothingToAmendError(ClientError):
+    code = "nothing_to_amend"
+
+
+class OrderNotAmendableError(ClientError):
+    code = "order_not_amendable"
+    field = "order_id"
+
+
+class CancelRequestedError(ClientError):
+    code = "cancel_requested"
+    field = "order_id"
+
+
+class AmendmentWaitingError(ClientError):
+    code = "amendment_waiting"
+    field = "order_id"
+
+
+class QuantityAlreadyFilledError(ClientError):
+    code = "quantity_already_filled"
+    field = "quantity"

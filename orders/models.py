@@ -15,6 +15,7 @@ from django.db.models import F, Q
 from exchange.fields import AmountField, RateField
 from exchange.models import FEE_ACCOUNT_ID
 from exchange.money import DECIMAL_PLACES, format_amount
+from orders.amendment_model import Amendment as Amendment  # noqa: PLC0414 - exported from here, as the other tables
 from orders.switch_model import DeadManSwitch as DeadManSwitch  # noqa: PLC0414 - exported from here, as the other tables
 
 LIVE_STATUSES = ("open", "partially_filled")
@@ -234,6 +235,9 @@ class Order(models.Model):
 
     The fee rates are those that applied when it was accepted; they never change.
 
+    An order that was amended has its present price and quantity, and in `first_price` and
+    `first_quantity` those that it came with: that is what its record on the log says.
+
     An iceberg shows `visible_quantity` of itself at a time. All its parts but the first are exactly
     so large, and the first is what is left over: so what is left of it says what is seen of it.
     """
@@ -325,6 +329,12 @@ class Order(models.Model):
         db_default=Decimal(0),
         help_text="Share of what it receives by trades that it makes when it comes.",
     )
+    first_price = AmountField(
+        null=True, help_text="Quote per base; its price when it came, if it has been amended since."
+    )
+    first_quantity = AmountField(
+        null=True, help_text="Base; its quantity when it came, if it has been amended since."
+    )
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.PENDING)
     reason = models.CharField(max_length=200, blank=True)
     client_order_id = models.CharField(max_length=64, null=True, blank=True)  # noqa: DJ001 - NULL: none given, so that uniqueness leaves it alone
@@ -413,6 +423,18 @@ class Order(models.Model):
                     time_in_force__in=RESTING_TIMES,
                 ),
                 name="order_iceberg_possible",
+            ),
+            models.CheckConstraint(
+                condition=Q(first_price__isnull=True, first_quantity__isnull=True)
+                | Q(
+                    first_price__isnull=False,
+                    first_quantity__isnull=False,
+                    first_price__gt=0,
+                    first_quantity__gt=0,
+                    time_in_force__in=RESTING_TIMES,
+                    visible_quantity__isnull=True,
+                ),
+                name="order_amended_whole",
             ),
             models.CheckConstraint(
                 condition=Q(cancel_reason="")

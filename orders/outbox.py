@@ -16,9 +16,11 @@ from exchange.kafka import ORDER_EVENTS, LogError, OutgoingRecord, Publisher, pa
 from exchange.middleware import current_request_id
 from exchange.money import format_amount
 from exchange.records import (
+    AmendOrder,
     CancelOrder,
     ChangeMarket,
     NewOrder,
+    OrderEvent,
     OrderTypeName,
     PreventionName,
     SideName,
@@ -27,7 +29,7 @@ from exchange.records import (
     TriggerOrder,
     encode,
 )
-from orders.models import EXPIRED, MarketChange, Order
+from orders.models import EXPIRED, Amendment, MarketChange, Order
 
 logger = structlog.get_logger(__name__)
 
@@ -143,6 +145,11 @@ def publish_triggers_soon(orders: Sequence[Order]) -> None:
         _outlet.publish_soon(records, [order.pk for order in orders])
 
 
+def publish_amendment_soon(amendment: Amendment) -> None:
+    """Publish the wish to amend an order; returns at once and never fails."""
+    _outlet.publish_soon([amendment_record(amendment)], [amendment.order_id])
+
+
 def publish_change_soon(change: MarketChange) -> None:
     """Publish an operator's change of a market; returns at once and never fails."""
     _outlet.publish_soon([market_record(change)], [change.pk])
@@ -157,6 +164,25 @@ def market_record(change: MarketChange) -> OutgoingRecord:
             market=change.market_id,
             state=cast(StateName, change.state),
             created_at=change.requested_at.isoformat(),
+        ),
+    )
+
+
+def amendment_record(amendment: Amendment) -> OutgoingRecord:
+    """Return the record of a wish to amend an order, the same each time it is published."""
+    return _record(
+        amendment,
+        AmendOrder(
+            amendment_id=amendment.pk,
+            order_id=amendment.order_id,
+            user_id=amendment.order.user_id,
+            market=amendment.market_id,
+            price=format_amount(amendment.price),
+            quantity=format_amount(amendment.quantity),
+            quantity_before=format_amount(amendment.quantity_before),
+            held=format_amount(amendment.held),
+            created_at=amendment.requested_at.isoformat(),
+            request_id=amendment.request_id,
         ),
     )
 
@@ -220,9 +246,7 @@ def cancel_record(order: Order) -> OutgoingRecord:
     )
 
 
-def _record(
-    subject: Order | MarketChange, event: NewOrder | TriggerOrder | CancelOrder | ChangeMarket
-) -> OutgoingRecord:
+def _record(subject: Order | Amendment | MarketChange, event: OrderEvent) -> OutgoingRecord:
     base, _, _ = subject.market_id.partition("-")
     return OutgoingRecord(ORDER_EVENTS, partition_for(base), base.encode(), encode(event))
 

@@ -20,8 +20,8 @@ from django.utils import timezone
 
 from balances.checkpoints import settled_offsets
 from exchange.kafka import ORDER_EVENTS, Log, OutgoingRecord, Publisher, partition_for
-from orders.models import LIVE_STATUSES, Market, MarketChange, Order
-from orders.outbox import market_record, records_of
+from orders.models import LIVE_STATUSES, Amendment, Market, MarketChange, Order
+from orders.outbox import amendment_record, market_record, records_of
 
 logger = structlog.get_logger(__name__)
 
@@ -60,6 +60,7 @@ def relay() -> int:
         due_before = _passed(notes, partition, settled.get(partition, -1))
         if due_before is not None:
             relayed += _relay_partition(markets, due_before - GRACE)
+            _relay_amendments(markets, due_before - GRACE)
             _relay_changes(markets, due_before - GRACE)
     notes = [*notes[-_MAX_NOTES:], _Note(now, ends)]
     cache.set(_NOTES_KEY, notes, timeout=600)
@@ -116,6 +117,26 @@ def _relay_partition(markets: list[str], due_before: datetime) -> int:
     _publish(records_of(orders))
     logger.warning("orders_relayed", count=len(orders), first=orders[0].pk, last=orders[-1].pk)
     return len(orders)
+
+
+def _relay_amendments(markets: list[str], due_before: datetime) -> None:
+    """Publish again the amendments that are missing on the log, after the orders that are."""
+    with transaction.atomic():
+        waiting = Amendment.objects.select_for_update(skip_locked=True, of=("self",))
+        amendments = list(
+            waiting.filter(status=Amendment.Status.WAITING, market_id__in=markets)
+            .annotate(due=Coalesce("relayed_at", "requested_at"))
+            .filter(due__lt=due_before)
+            .select_related("order")
+            .order_by("id")[:MAX_ORDERS]
+        )
+        if not amendments:
+            return
+        Amendment.objects.filter(pk__in=[row.pk for row in amendments]).update(
+            relayed_at=timezone.now()
+        )
+    _publish([amendment_record(amendment) for amendment in amendments])
+    logger.warning("amendments_relayed", count=len(amendments), first=amendments[0].pk)
 
 
 def _relay_changes(markets: list[str], due_before: datetime) -> None:

@@ -16,15 +16,15 @@ from exchange.records import (
     SideName,
     TimeInForceName,
 )
-from orders.models import Market, MarketChange, Order
+from orders.models import Amendment, Market, MarketChange, Order
 
 
 class OrderFacts(NamedTuple):
     """What never changes of an order, and the place on the log once a result has settled it.
 
-    `price`, `stop_price`: quote per base; `quantity`: base. `epoch` and `offset` are None before
-    that. The fee rates are shares of what it receives. `quote_amount`: what it may spend, if that
-    was asked. `visible_quantity`: of an iceberg.
+    `price`, `stop_price`: quote per base; `quantity`: base; as it came, before any amendment.
+    `epoch` and `offset` are None before that. The fee rates are shares of what it receives.
+    `quote_amount`: what it may spend, if that was asked. `visible_quantity`: of an iceberg.
     """
 
     order_id: int
@@ -53,13 +53,52 @@ def facts_of_orders(order_ids: Collection[int]) -> dict[int, OrderFacts]:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT id, user_id, market_id, side, price, quantity, time_in_force, post_only,"
+            "SELECT id, user_id, market_id, side, coalesce(first_price, price),"
+            " coalesce(first_quantity, quantity), time_in_force, post_only,"
             ' self_trade_prevention, epoch, "offset", maker_fee_rate, taker_fee_rate,'
             " expires_at, order_type, quote_amount, stop_price, visible_quantity"
             " FROM orders_order WHERE id = ANY(%s::bigint[])",
             [array(order_ids)],
         )
         return {row[0]: OrderFacts._make(row) for row in cursor.fetchall()}
+
+
+class AmendmentFacts(NamedTuple):
+    """What never changes of an amendment and its order; its place on the log once it is settled.
+
+    Amounts as in `Amendment`. `epoch` and `offset` are None before that.
+    """
+
+    amendment_id: int
+    order_id: int
+    user_id: int
+    market: str
+    side: SideName
+    price: Decimal
+    quantity: Decimal
+    quantity_before: Decimal
+    held: Decimal
+    post_only: bool
+    self_trade_prevention: PreventionName
+    epoch: int | None
+    offset: int | None
+
+
+def facts_of_amendments(numbers: Collection[int]) -> dict[int, AmendmentFacts]:
+    """Return the facts of those of `numbers` that exist, in one query if there are any."""
+    if not numbers:
+        return {}
+    rows = Amendment.objects.filter(pk__in=numbers).values_list(
+        "id", "order_id", "order__user_id", "market_id", "order__side", "price", "quantity",
+        "quantity_before", "held", "order__post_only", "order__self_trade_prevention",
+        "epoch", "offset",
+    )  # fmt: skip
+    return {row[0]: AmendmentFacts._make(row) for row in rows}
+
+
+def list_amendments(order: Order) -> QuerySet[Amendment]:
+    """Return the amendments of an order, the newest first."""
+    return Amendment.objects.filter(order=order).order_by("-id")
 
 
 def list_orders(

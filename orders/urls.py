@@ -1,5 +1,6 @@
 from django.urls import path, register_converter
 
+from orders.amending_api import AmendmentListView
 from orders.api import OrderDetailView, OrderListView
 from orders.batch_api import CancelBatchView, OrderBatchView
 from orders.dead_man_api import DeadManSwitchView
@@ -15,6 +16,9 @@ urlpatterns = [
     path("orders/batch/cancel", CancelBatchView.as_view(), name="cancel-batch"),
     path("orders/<order:order_id>", OrderDetailView.as_view(), name="order"),
     path("orders/<order:order_id>/trace", OrderTraceView.as_view(), name="order-trace"),
+    path(
+        "orders/<order:order_id>/amendments", AmendmentListView.as_view(), name="order-amendments"
+    ),
     path("orders/<order:order_id>/fills", OrderFillListView.as_view(), name="order-fills"),
     path("dead-man-switch", DeadManSwitchView.as_view(), name="dead-man-switch"),
     path("fills", FillListView.as_view(), name="fills"),

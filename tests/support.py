@@ -21,7 +21,8 @@ from balances.models import Balance
 from exchange.kafka import ORDER_EVENTS, TRADE_EVENTS, LogRecord, TopicReader, topic_name
 from matching.host import MatchingHost
 from orders import outbox, seeding, trace
-from orders.models import Order
+from orders.amending import request_amendment
+from orders.models import Amendment, Order
 from orders.services import place_order, request_cancel
 
 
@@ -86,6 +87,18 @@ class World:
         """Ask for a cancel through the service, and wait until that is on the log."""
         request_cancel(order_id=order.pk)
         outbox.flush()
+
+    def amend(
+        self, order: Order, *, price: str | int | None = None, quantity: str | int | None = None
+    ) -> Amendment:
+        """Ask for an amendment through the service, and wait until that is on the log."""
+        amendment = request_amendment(
+            order_id=order.pk,
+            price=None if price is None else Decimal(price),
+            quantity=None if quantity is None else Decimal(quantity),
+        )
+        outbox.flush()
+        return amendment
 
     def order_events(self) -> list[LogRecord]:
         return records_on(ORDER_EVENTS)

@@ -6,12 +6,12 @@ from balances.audit.places import place, refilled, standing
 ORDER_CHECKS = (
     Check(
         name="holds",
-        says="What a user has on hold of an asset is what their unfinished orders and requested"
-        " withdrawals reserve.",
+        says="What a user has on hold of an asset is what their unfinished orders, amendments that"
+        " wait and requested withdrawals reserve.",
         looks_at="balances_balance",
         sql="""
             SELECT user_id, asset_id AS asset, b.held, o.held AS reserved_by_orders,
-              w.held AS reserved_by_withdrawals
+              a.held AS reserved_by_amendments, w.held AS reserved_by_withdrawals
             FROM balances_balance b FULL JOIN (
               SELECT user_id, CASE side WHEN 'buy' THEN quote_id ELSE base_id END AS asset_id,
                 sum(coalesce(quote_amount, (quantity - filled_quantity - prevented_quantity)
@@ -20,10 +20,17 @@ ORDER_CHECKS = (
               WHERE status IN ('pending', 'untriggered', 'open', 'partially_filled')
               GROUP BY 1, 2
             ) o USING (user_id, asset_id) FULL JOIN (
+              SELECT user_id, CASE side WHEN 'buy' THEN quote_id ELSE base_id END AS asset_id,
+                sum(a.held) AS held
+              FROM orders_amendment a JOIN orders_order ON orders_order.id = a.order_id
+              JOIN orders_market ON symbol = a.market_id
+              WHERE a.status = 'waiting' GROUP BY 1, 2
+            ) a USING (user_id, asset_id) FULL JOIN (
               SELECT user_id, asset_id, sum(amount) AS held FROM balances_transfer
               WHERE kind = 'withdrawal' AND status = 'requested' GROUP BY 1, 2
             ) w USING (user_id, asset_id)
-            WHERE coalesce(b.held, 0) <> coalesce(o.held, 0) + coalesce(w.held, 0)""",
+            WHERE coalesce(b.held, 0) <> coalesce(o.held, 0) + coalesce(a.held, 0)
+              + coalesce(w.held, 0)""",
     ),
     Check(
         name="order_fills",
@@ -205,19 +212,24 @@ ORDER_CHECKS = (
               due.received AS received_due, moved.received, due.released AS released_due,
               moved.released
             FROM (
-              SELECT id, status,
-                coalesce(quote_amount, CASE side WHEN 'buy' THEN price * quantity ELSE quantity END)
-                  AS held,
-                CASE side WHEN 'buy' THEN filled_quote ELSE filled_quantity END AS paid,
-                CASE side WHEN 'buy' THEN filled_quantity ELSE filled_quote END AS received,
-                CASE WHEN quote_amount IS NOT NULL
-                THEN CASE WHEN status IN ('filled', 'canceled', 'rejected')
-                  THEN quote_amount - filled_quote ELSE 0 END
-                ELSE CASE side WHEN 'buy' THEN price * filled_quantity - filled_quote ELSE 0 END
-                + CASE WHEN status IN ('filled', 'canceled', 'rejected')
-                  THEN quantity - filled_quantity ELSE prevented_quantity END
-                  * CASE side WHEN 'buy' THEN price ELSE 1 END END AS released
-              FROM orders_order
+              SELECT id, status, held, paid, received, held - paid - still_held AS released
+              FROM (
+                SELECT id, o.status,
+                  coalesce(quote_amount, CASE side
+                    WHEN 'buy' THEN coalesce(first_price * first_quantity, price * quantity)
+                    ELSE coalesce(first_quantity, quantity) END) + coalesce(a.held, 0) AS held,
+                  CASE side WHEN 'buy' THEN filled_quote ELSE filled_quantity END AS paid,
+                  CASE side WHEN 'buy' THEN filled_quantity ELSE filled_quote END AS received,
+                  CASE WHEN o.status IN ('filled', 'canceled', 'rejected') THEN 0
+                    ELSE coalesce(quote_amount, (quantity - filled_quantity - prevented_quantity)
+                      * CASE side WHEN 'buy' THEN price ELSE 1 END) END
+                    + coalesce(a.waiting, 0) AS still_held
+                FROM orders_order o LEFT JOIN (
+                  SELECT order_id, sum(held) AS held,
+                    sum(held) FILTER (WHERE status = 'waiting') AS waiting
+                  FROM orders_amendment GROUP BY 1
+                ) a ON a.order_id = o.id
+              ) kept
             ) due LEFT JOIN (
               SELECT order_id,
                 coalesce(sum(held_change) FILTER (WHERE kind = 'hold'), 0) AS held,
@@ -228,6 +240,36 @@ ORDER_CHECKS = (
             ) moved ON moved.order_id = due.id
             WHERE NOT coalesce(due.held = moved.held AND due.paid = moved.paid
               AND due.received = moved.received AND due.released = moved.released, false)""",
+    ),
+    Check(
+        name="order_amendments",
+        says="An order's amendments follow one another from what it was when it came to what it is;"
+        " one that waits is of what it is, and no order has two of those.",
+        looks_at="orders_amendment",
+        sql="""
+            SELECT order_id, id, status, price_before, price_due, quantity_before, quantity_due
+            FROM (
+              SELECT a.order_id, a.id, a.status, a.price_before, a.quantity_before,
+                CASE WHEN a.status = 'waiting' THEN o.price ELSE lag(a.price, 1, o.first_price)
+                  OVER applied END AS price_due,
+                CASE WHEN a.status = 'waiting' THEN o.quantity
+                  ELSE lag(a.quantity, 1, o.first_quantity) OVER applied END AS quantity_due
+              FROM orders_amendment a LEFT JOIN orders_order o ON o.id = a.order_id
+              WHERE a.status <> 'refused'
+              WINDOW applied AS (PARTITION BY a.order_id, a.status ORDER BY a.id)
+            ) each
+            WHERE (price_before, quantity_before) IS DISTINCT FROM (price_due, quantity_due)
+            UNION ALL
+            SELECT o.id, last.id, last.status, last.price, o.price, last.quantity, o.quantity
+            FROM orders_order o LEFT JOIN LATERAL (
+              SELECT * FROM orders_amendment WHERE order_id = o.id AND status = 'applied'
+              ORDER BY id DESC LIMIT 1
+            ) last ON true
+            WHERE o.first_price IS NOT NULL
+              AND (o.price, o.quantity) IS DISTINCT FROM (last.price, last.quantity)
+            UNION ALL
+            SELECT order_id, min(id), 'waiting', NULL, NULL, NULL, NULL FROM orders_amendment
+            WHERE status = 'waiting' GROUP BY order_id HAVING count(*) > 1""",
     ),
     Check(
         name="dead_man_orders",

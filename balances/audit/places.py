@@ -22,6 +22,33 @@ def standing(order: str) -> str:
     )
 
 
+def taken_epoch(taker: str, trade_id: str) -> str:
+    """Return the epoch of the event in which `taker` took the trade `trade_id` of its market."""
+    return _of_coming("epoch", taker, trade_id)
+
+
+def _of_coming(column: str, taker: str, trade_id: str) -> str:
+    """Return a part of the place at which a taker came before it took a trade.
+
+    That is its own event or its trigger, or the last amendment before the trade that made it come
+    again. Few orders have been amended: the others are not looked up.
+    """
+    own = f'coalesce({taker}.triggered_{column}, {taker}."{column}")'
+    return f"""CASE WHEN {taker}.first_price IS NULL THEN {own} ELSE coalesce((
+        SELECT a."{column}" FROM orders_amendment a
+        WHERE a.order_id = {taker}.id AND a.moved AND a.last_trade_id < {trade_id}
+        ORDER BY a.id DESC LIMIT 1), {own}) END"""  # noqa: S608 - our own SQL
+
+
+def limit_then(order: str, trade: str) -> str:
+    """Return the limit that an order had when it took part in a trade: amendments change it."""
+    return f"""CASE WHEN {order}.first_price IS NULL THEN {order}.price ELSE coalesce((
+        SELECT a.price_before FROM orders_amendment a
+        WHERE a.order_id = {order}.id AND a.status = 'applied'
+          AND a.last_trade_id >= {trade}.trade_id
+        ORDER BY a.id LIMIT 1), {order}.price) END"""  # noqa: S608 - our own SQL
+
+
 def refilled(icebergs: str, before: str = "true") -> str:
     """Return the query for the event that has brought the present part of each iceberg.
 
@@ -33,8 +60,8 @@ def refilled(icebergs: str, before: str = "true") -> str:
     A trade is never of more than what is seen, but a prevented self-trade may be; it is the last
     that its event does to an order of which it leaves anything.
     """
-    epoch = "coalesce(taker.triggered_epoch, taker.epoch)"
-    offset = 'coalesce(taker.triggered_offset, taker."offset")'
+    epoch = _of_coming("epoch", "taker", "took.rank")
+    offset = _of_coming("offset", "taker", "took.rank")
     return f"""
         SELECT DISTINCT ON (id) id, epoch, "offset", rank FROM (
           SELECT took.id, {epoch} AS epoch, {offset} AS "offset", rank, took.quantity,

@@ -1,7 +1,7 @@
 """Checks on trades: their numbers, their two orders, and what the ledger says of each."""
 
 from balances.audit.check import Check
-from balances.audit.places import place, standing
+from balances.audit.places import limit_then, place, standing
 
 
 def _fee_due(received: str, rate: str, decimals: str) -> str:
@@ -43,19 +43,21 @@ TRADE_CHECKS = (
         looks_at="balances_trade",
         sql=f"""
             SELECT t.market_id AS market, t.trade_id, t.taker_side, t.price, t.buyer_id,
-              t.buy_order_id, b.price AS buy_limit, t.seller_id, t.sell_order_id,
-              s.price AS sell_limit
+              t.buy_order_id, buy_limit, t.seller_id, t.sell_order_id, sell_limit
             FROM balances_trade t
             LEFT JOIN orders_order b ON b.id = t.buy_order_id
             LEFT JOIN orders_order s ON s.id = t.sell_order_id
+            CROSS JOIN LATERAL (
+              SELECT {limit_then("b", "t")} AS buy_limit, {limit_then("s", "t")} AS sell_limit
+            ) limits
             WHERE NOT coalesce(b.side = 'buy' AND s.side = 'sell'
               AND b.market_id = t.market_id AND s.market_id = t.market_id
               AND b.user_id = t.buyer_id AND s.user_id = t.seller_id
-              AND t.quantity > 0 AND t.price > 0 AND t.price <= b.price AND t.price >= s.price
+              AND t.quantity > 0 AND t.price > 0 AND t.price <= buy_limit AND t.price >= sell_limit
               AND CASE t.taker_side
-                WHEN 'buy' THEN t.price = s.price
+                WHEN 'buy' THEN t.price = sell_limit
                   AND {place("s")} < {standing("b")}
-                WHEN 'sell' THEN t.price = b.price
+                WHEN 'sell' THEN t.price = buy_limit
                   AND {place("b")} < {standing("s")}
               END, false)""",  # noqa: S608 - our own SQL
     ),

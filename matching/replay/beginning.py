@@ -16,7 +16,7 @@ from typing import cast
 
 from django.db import connection
 
-from balances.audit.places import refilled
+from balances.audit.places import refilled, taken_epoch
 from balances.models import LogEpoch
 from exchange.records import NO_OFFSET
 from matching.engine import CrossedBook, DuplicateOrder, Engine, MarketState
@@ -142,7 +142,8 @@ def _waiting_before(markets: Sequence[str], epoch: int) -> Iterator[WaitingStop]
 
 _TAKER = "CASE t.taker_side WHEN 'buy' THEN t.buy_order_id ELSE t.sell_order_id END"
 
-_TAKEN_IN = "coalesce(taker.triggered_epoch, taker.epoch)"
+_TAKEN_IN = taken_epoch("taker", "t.trade_id")
+_REFILLED_IN = taken_epoch("taker", "took.rank")
 
 _LAST_TRADES = f"""
 SELECT market_id, trade_id, price FROM (
@@ -152,35 +153,51 @@ SELECT market_id, trade_id, price FROM (
 ) last JOIN balances_trade USING (market_id, trade_id)
 """  # noqa: S608 - our own SQL
 
+# A prevented self-trade that reduces two orders finishes one of them: it was in that epoch.
 _LIVE_BEFORE = f"""
 WITH old AS (
-  SELECT id, user_id, market_id, side, price, quantity, visible_quantity,
-    CASE WHEN queue_epoch < %(epoch)s THEN queue_epoch ELSE epoch END AS epoch,
-    CASE WHEN queue_epoch < %(epoch)s THEN queue_offset ELSE "offset" END AS "offset",
+  SELECT id, user_id, market_id, side, visible_quantity,
+    coalesce(later.price_before, price) AS price,
+    coalesce(later.quantity_before, quantity) AS quantity,
+    CASE WHEN queue_epoch < %(epoch)s THEN queue_epoch
+      ELSE coalesce(moved.epoch, triggered_epoch, o.epoch) END AS epoch,
+    CASE WHEN queue_epoch < %(epoch)s THEN queue_offset
+      ELSE coalesce(moved."offset", triggered_offset, o."offset") END AS "offset",
     CASE WHEN queue_epoch < %(epoch)s THEN queue_rank ELSE 0 END AS rank
-  FROM orders_order
-  WHERE market_id = ANY(%(markets)s) AND epoch < %(epoch)s AND status <> 'rejected'
+  FROM orders_order o LEFT JOIN LATERAL (
+    SELECT price_before, quantity_before FROM orders_amendment a
+    WHERE o.first_price IS NOT NULL AND a.order_id = o.id AND a.status = 'applied'
+      AND a.epoch >= %(epoch)s ORDER BY a.id LIMIT 1
+  ) later ON true LEFT JOIN LATERAL (
+    SELECT a.epoch, a."offset" FROM orders_amendment a
+    WHERE o.first_price IS NOT NULL AND a.order_id = o.id AND a.moved
+      AND a.epoch < %(epoch)s ORDER BY a.id DESC LIMIT 1
+  ) moved ON true
+  WHERE market_id = ANY(%(markets)s) AND o.epoch < %(epoch)s AND status <> 'rejected'
     AND (finished_epoch IS NULL OR finished_epoch >= %(epoch)s)
     AND (stop_price IS NULL OR triggered_epoch < %(epoch)s)
 ), gone AS (
-  SELECT t.id, sum(t.quantity) AS quantity FROM (
-    SELECT old.id, t.quantity, {_TAKER} AS taker_id
+  SELECT id, sum(quantity) AS quantity FROM (
+    SELECT old.id, t.quantity, {_TAKEN_IN} AS epoch
     FROM old JOIN balances_trade t ON t.buy_order_id = old.id
+      JOIN orders_order taker ON taker.id = {_TAKER}
     UNION ALL
-    SELECT old.id, t.quantity, {_TAKER}
+    SELECT old.id, t.quantity, {_TAKEN_IN}
     FROM old JOIN balances_trade t ON t.sell_order_id = old.id
+      JOIN orders_order taker ON taker.id = {_TAKER}
     UNION ALL
-    SELECT old.id, d.quantity, d.taker_order_id
+    SELECT old.id, d.quantity, least(t.finished_epoch, m.finished_epoch)
     FROM old JOIN balances_decrement d ON d.taker_order_id = old.id
+      JOIN orders_order t ON t.id = d.taker_order_id JOIN orders_order m ON m.id = d.maker_order_id
     UNION ALL
-    SELECT old.id, d.quantity, d.taker_order_id
+    SELECT old.id, d.quantity, least(t.finished_epoch, m.finished_epoch)
     FROM old JOIN balances_decrement d ON d.maker_order_id = old.id
-  ) t JOIN orders_order taker ON taker.id = t.taker_id
-  WHERE {_TAKEN_IN} < %(epoch)s GROUP BY 1
+      JOIN orders_order t ON t.id = d.taker_order_id JOIN orders_order m ON m.id = d.maker_order_id
+  ) taken WHERE epoch < %(epoch)s GROUP BY 1
 ), iceberg AS (
   SELECT old.id, old.quantity - coalesce(gone.quantity, 0) AS rest, visible_quantity
   FROM old LEFT JOIN gone USING (id) WHERE visible_quantity IS NOT NULL
-), refilled AS ({refilled("iceberg", f"{_TAKEN_IN} < %(epoch)s")})
+), refilled AS ({refilled("iceberg", f"{_REFILLED_IN} < %(epoch)s")})
 SELECT old.id, user_id, market_id, side, price, old.quantity, coalesce(gone.quantity, 0),
   visible_quantity
 FROM old LEFT JOIN gone USING (id) LEFT JOIN refilled r USING (id)

@@ -5,7 +5,7 @@ goes on meanwhile is not looked at. Of the log there is a piece in memory at a t
 books of one partition.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -19,7 +19,7 @@ from balances.models import Checkpoint
 from exchange.kafka import ORDER_EVENTS, Log, LogRecord, TopicScan
 from exchange.records import Execution
 from matching.engine import Engine
-from matching.partition import DecodedRecord, PartitionMatcher, decode
+from matching.partition import DecodedRecord, Facts, PartitionMatcher, decode, facts_of
 from matching.recovery import (
     LiveOrder,
     Recovered,
@@ -45,7 +45,6 @@ from matching.replay.books import compare_books
 from matching.replay.halts import LeftOut, events_left_out
 from matching.replay.settled import SettledOrders, compare_last_trades, compare_trades
 from matching.replay.tally import Tallies
-from orders.selectors import OrderFacts, facts_of_orders
 
 
 class Stretch(NamedTuple):
@@ -219,7 +218,7 @@ class _Session(ExitStack):
     ) -> int:
         """Apply a piece of the log and compare what it gives; return how much was left out."""
         items = [decode(record) for record in piece]
-        facts = facts_of_orders({item.order_id for item in items if item.order_id is not None})
+        facts = facts_of(items)
         executions: list[Execution] = []
         left_out = 0
         for item in items:
@@ -239,7 +238,7 @@ class _Session(ExitStack):
         return left_out
 
     def _result(
-        self, matcher: PartitionMatcher, item: DecodedRecord, facts: Mapping[int, OrderFacts]
+        self, matcher: PartitionMatcher, item: DecodedRecord, facts: Facts
     ) -> tuple[object, str]:
         """Return what a record comes to; one that the engine refuses to take is a difference."""
         try:
@@ -250,8 +249,8 @@ class _Session(ExitStack):
             matcher.engine.skip(record.offset)
             return None, ""
 
-    def _is_left_out(self, item: DecodedRecord, facts: Mapping[int, OrderFacts]) -> bool:
-        known = facts.get(item.order_id) if item.order_id is not None else None
+    def _is_left_out(self, item: DecodedRecord, facts: Facts) -> bool:
+        known = facts.orders.get(item.order_id) if item.order_id is not None else None
         market = known.market if known else item.event.market if item.event else ""
         left_out: Sequence[LeftOut] = self._left_out.get(market, ())
         return any(stretch.covers(item.record.offset) for stretch in left_out)

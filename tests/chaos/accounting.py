@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from tests.chaos.books import Stored
-from tests.chaos.journal import Told
+from tests.chaos.books import Stored, StoredAmendment
+from tests.chaos.journal import Told, Wanted
 
 Kind = Literal["lost", "doubled", "wrong"]
 
@@ -63,6 +63,21 @@ def account_at_rest(told: Sequence[Told], stored: Sequence[Stored]) -> list[Find
     return found
 
 
+def account_amendments(
+    wanted: Sequence[Wanted], stored: Sequence[StoredAmendment]
+) -> list[Finding]:
+    """Compare the amendments that were answered with their rows, when nothing is under way."""
+    rows = {row.amendment_id: row for row in stored}
+    found = []
+    for entry in wanted:
+        row = rows.get(entry.amendment_id)
+        asked = (entry.order_id, entry.price, entry.quantity)
+        if row is None or row[1:4] != asked or row.status == "waiting":
+            what = f"amendment {entry.amendment_id}, {asked}, was accepted; there: {row}"
+            found.append(Finding("lost", str(entry.order_id), what, entry.window))
+    return found
+
+
 def _at_rest(row: Stored) -> set[str]:
     """Return how an order may stand when nothing is under way; no price has come that it waits for."""
     finished = {"filled", "canceled"}
@@ -101,8 +116,9 @@ def _matched_twice(row: Stored, window: int) -> list[Finding]:
     name = f"{row.order_id} ({row.client_order_id})"
     if row.holds > 1:
         return [Finding("doubled", name, f"its money was held {row.holds} times", window)]
-    if row.traded > row.filled or row.filled > row.quantity:
-        what = f"of {row.quantity}, {row.filled} filled, {row.traded} traded"
+    quantity = row.quantity if row.amended_quantity is None else row.amended_quantity
+    if row.traded > row.filled or row.filled > quantity:
+        what = f"of {quantity}, {row.filled} filled, {row.traded} traded"
         return [Finding("doubled", name, what, window)]
     if row.traded < row.filled or row.holds < 1:
         what = f"{row.filled} filled, {row.traded} traded, held {row.holds} times"

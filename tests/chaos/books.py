@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg2
 
@@ -23,19 +23,32 @@ class Stored:
     market: str
     side: str
     price: Decimal
+    """As it came, before any amendment; `quantity`, too."""
     quantity: Decimal
     status: str
     filled: Decimal
     traded: Decimal
     """The sum of its trades (base)."""
     holds: int
-    """How many times money was put on hold for it."""
+    """How many times money was put on hold for it, but for its amendments."""
     rules: Rules = PLAIN
     expires_at: datetime | None = None
     order_type: str = "limit"
     quote_amount: Decimal | None = None
     stop_price: Decimal | None = None
     visible_quantity: Decimal | None = None
+    amended_quantity: Decimal | None = None
+    """What its quantity is now, if it has been amended."""
+
+
+class StoredAmendment(NamedTuple):
+    """An amendment's row. `price`, `quantity`: what was asked for."""
+
+    amendment_id: int
+    order_id: int
+    price: Decimal
+    quantity: Decimal
+    status: str
 
 
 class Books:
@@ -53,7 +66,7 @@ class Books:
         return [row[0] for row in rows]
 
     def unsettled(self) -> int:
-        """Return how many orders are pending, or wait for their cancel, expiry or trigger."""
+        """Return how many orders are pending, or wait for a cancel, expiry, trigger or amendment."""
         return int(self.query(_UNSETTLED)[0][0])
 
     def cache_is_distrusted(self) -> bool:
@@ -75,7 +88,11 @@ class Books:
                 holds=among("order_id"),
             )
             rows = self.query(sql, {"ids": list(ids)})
-        return [Stored(*(*row[:-8], Rules(*row[-8:-5]), *row[-5:])) for row in rows]
+        return [Stored(*(*row[:-9], Rules(*row[-9:-6]), *row[-6:])) for row in rows]
+
+    def amendments(self) -> list[StoredAmendment]:
+        rows = self.query("SELECT id, order_id, price, quantity, status FROM orders_amendment")
+        return [StoredAmendment._make(row) for row in rows]
 
     def balances(self) -> dict[int, Balances]:
         """Return every user's balances, those of nothing left out."""
@@ -117,7 +134,8 @@ class Books:
 
 
 _UNSETTLED = """
-SELECT count(*) FROM orders_order WHERE status = 'pending'
+SELECT (SELECT count(*) FROM orders_amendment WHERE status = 'waiting') + count(*)
+FROM orders_order WHERE status = 'pending'
   OR ((cancel_requested_at IS NOT NULL OR time_in_force = 'gtd') AND finished_at IS NULL)
   OR (status = 'untriggered' AND elected_at IS NOT NULL)
 """
@@ -138,10 +156,13 @@ WITH fills AS (
   SELECT order_id AS id, count(*) AS times FROM balances_ledgerentry
   WHERE kind = 'hold' AND {holds} GROUP BY order_id
 )
-SELECT o.id, coalesce(o.client_order_id, ''), o.user_id, o.market_id, o.side, o.price, o.quantity,
-  o.status, o.filled_quantity, coalesce(f.quantity, 0), coalesce(h.times, 0),
+SELECT o.id, coalesce(o.client_order_id, ''), o.user_id, o.market_id, o.side,
+  coalesce(o.first_price, o.price), coalesce(o.first_quantity, o.quantity),
+  o.status, o.filled_quantity, coalesce(f.quantity, 0), coalesce(h.times, 0)
+    - (SELECT count(*) FROM orders_amendment a WHERE a.order_id = o.id AND a.held > 0),
   o.time_in_force, o.post_only, o.self_trade_prevention, o.expires_at,
-  o.order_type, o.quote_amount, o.stop_price, o.visible_quantity
+  o.order_type, o.quote_amount, o.stop_price, o.visible_quantity,
+  CASE WHEN o.first_quantity IS NOT NULL THEN o.quantity END
 FROM orders_order o LEFT JOIN fills f USING (id) LEFT JOIN holds h USING (id)
 WHERE {orders}
 """

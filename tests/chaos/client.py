@@ -98,6 +98,11 @@ class Client:
         path = f"/orders/{order}"
         return self._insist("DELETE", "orders", path, expect=(202, 422), until=until)
 
+    def amend(self, order_id: int, price: Decimal, quantity: Decimal) -> Answer:
+        """Ask for an amendment: 202 means that it will be applied or refused, 422 that it cannot."""
+        body = {"price": f"{price:f}", "quantity": f"{quantity:f}"}
+        return self._insist("PATCH", "orders", f"/orders/{order_id}", body, expect=(202, 422))
+
     def cancel_all(self, user_id: int) -> int:
         """Ask for the cancel of all that a user has placed so far; all of it will finish.
 

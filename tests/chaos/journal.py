@@ -45,6 +45,15 @@ class Sent:
     visible_quantity: Decimal | None = None
 
     @property
+    def is_plain_and_rests(self) -> bool:
+        """Return whether it may be amended while it is live."""
+        return (
+            self.type == "limit"
+            and self.visible_quantity is None
+            and self.rules.time_in_force in ("gtc", "gtd")
+        )
+
+    @property
     def type(self) -> str:
         """Return its `type` in the API."""
         if self.stop_price is None:
@@ -65,6 +74,16 @@ class Told:
     cancel_accepted: bool = False
 
 
+class Wanted(NamedTuple):
+    """An amendment that was answered as accepted: the order's new price and total quantity."""
+
+    amendment_id: int
+    order_id: int
+    price: Decimal
+    quantity: Decimal
+    window: int
+
+
 @dataclass
 class Journal:
     """Everything that was answered, in the order of the answers."""
@@ -73,6 +92,7 @@ class Journal:
     window: int = 0
     """How many faults have been injected so far."""
     cancels: int = 0
+    wanted: list[Wanted] = field(default_factory=list)
     unanswered: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -82,6 +102,13 @@ class Journal:
             entry = Told(sent, order_id, self.window)
             self.told.append(entry)
         return entry
+
+    def amendment_accepted(
+        self, entry: Told, amendment_id: int, price: Decimal, quantity: Decimal
+    ) -> None:
+        """Note that an amendment was answered as accepted: it has to be applied or refused."""
+        with self._lock:
+            self.wanted.append(Wanted(amendment_id, entry.order_id, price, quantity, self.window))
 
     def cancel_accepted(self, entry: Told) -> None:
         """Note that a cancel was answered as accepted: the order has to finish."""

@@ -23,8 +23,17 @@ CANCELS_OF_ALL = 0.005
 """The part of all requests that ask for the cancel of all that a user has."""
 BATCHES = 0.02
 """The part of all requests that place a batch."""
+AMENDMENTS = 0.08
+"""The part of all requests that amend an order."""
+NOT_AMENDED = {
+    "order_finished", "cancel_requested", "nothing_to_amend", "quantity_already_filled",
+    "amendment_waiting", "expires_at_not_in_future",
+}  # fmt: skip
+"""Why an amendment may be refused although nothing is wrong."""
 BATCH = (2, 8)
 """Orders in a batch."""
+SAME_PRICE = 0.5
+"""The part of the amendments that leave the price as it was sent."""
 RULED = 0.4
 """The part of all orders that are not plain."""
 MARKET_ORDERS = 0.5
@@ -133,7 +142,7 @@ class Trader:
         """Each user's orders since the last cancel of all."""
 
     def act(self) -> None:
-        """Place an order or a batch, or cancel one order or all of a user.
+        """Place an order or a batch, amend one, or cancel one order or all of a user.
 
         Raises:
             UnexpectedAnswerError: an order was refused, although nothing is wrong with any.
@@ -145,6 +154,8 @@ class Trader:
             self._cancel_all()
         elif chance > 1 - CANCELS_OF_ALL - BATCHES:
             self._place_batch()
+        elif self._recent and chance > 1 - CANCELS_OF_ALL - BATCHES - AMENDMENTS:
+            self._amend()
         else:
             sent = self._draw()
             self._note(sent, self._client.place(sent))
@@ -186,6 +197,23 @@ class Trader:
         entry = self._journal.accepted(sent, int(answer.body["id"]))
         self._recent.append(entry)
         self._of_user.setdefault(sent.user_id, []).append(entry)
+
+    def _amend(self) -> None:
+        """Give an order that may rest another quantity, or another price, too."""
+        may_rest = [entry for entry in self._recent if entry.sent.is_plain_and_rests]
+        if not may_rest:
+            return
+        entry = self._rng.choice(may_rest)
+        sent = entry.sent
+        shape = next(shape for shape in SHAPES if shape.symbol == sent.market)
+        _, price, quantity = shape.draw(self._rng)
+        assert sent.price is not None, "it is no market order"
+        price = sent.price if self._rng.random() < SAME_PRICE else price
+        answer = self._client.amend(entry.order_id, price, quantity)
+        if answer.status == 202:
+            self._journal.amendment_accepted(entry, int(answer.body["id"]), price, quantity)
+        elif answer.code not in NOT_AMENDED:
+            raise UnexpectedAnswerError(f"amendment of {entry.order_id}: {answer.body}")
 
     def _cancel_all(self) -> None:
         user = self._rng.choice(self._users)

@@ -37,6 +37,7 @@ class Report:
     limit_seconds: float = 0.0
     orders: int = 0
     cancels: int = 0
+    amendments: int = 0
     trades: int = 0
     repeated: int = 0
     """Requests without an answer, or with 503, that were sent again."""
@@ -75,6 +76,7 @@ class Report:
             ("longest recovery allowed", f"{self.limit_seconds:g} s"),
             ("orders accepted", str(self.orders)),
             ("cancels accepted", str(self.cancels)),
+            ("amendments accepted", str(self.amendments)),
             ("trades", str(self.trades)),
             ("requests sent again", str(self.repeated)),
             ("balances compared after each step", reads),

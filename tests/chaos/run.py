@@ -20,7 +20,7 @@ from exchange.embedded.server import wait_until
 from exchange.stack.errors import StackError
 from exchange.stack.processes import WEB_PORTS
 from exchange.stack.servers import KafkaChoice
-from tests.chaos.accounting import Finding, account, account_at_rest
+from tests.chaos.accounting import Finding, account, account_amendments, account_at_rest
 from tests.chaos.books import Books, Stored
 from tests.chaos.client import Client, NoAnswerError, UnexpectedAnswerError
 from tests.chaos.crew import Crew
@@ -205,6 +205,8 @@ class Run:
             self._violated(["the cache is not trusted again 30 s after the last recovery"])
         told = self._journal.all()
         self._judge(account_at_rest(told, self._books.orders()), plan=plan)
+        wanted, stored = list(self._journal.wanted), self._books.amendments()
+        self._judge(account_amendments(wanted, stored), plan=plan)
         self._violated(self._prove("audit") + self._prove("replay") + self._balance_differences())
         names = [p.name for p in self._stack.processes] + [s.name for s in self._stack.servers]
         if not wait_until(lambda: all(map(self._is_running, names)), timeout_seconds=15):
@@ -257,6 +259,7 @@ class Run:
     def _sum_up(self) -> None:
         report, journal = self.report, self._journal
         report.orders, report.cancels = len(journal.told), journal.cancels
+        report.amendments = len(journal.wanted)
         report.repeated = journal.unanswered
         report.duration_seconds = time.monotonic() - self._begun
         for watcher in self._watchers:

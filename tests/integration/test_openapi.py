@@ -81,7 +81,7 @@ def test_every_operation_is_in_the_schema_and_no_other() -> None:
     }
     assert documented == _operations()
     assert ("post", "/orders") in documented
-    assert len(documented) == 28
+    assert len(documented) == 30
 
 
 def test_every_operation_says_what_it_is() -> None:
@@ -100,6 +100,12 @@ def test_every_operation_says_what_it_is() -> None:
         ("post", "/orders/batch", {"200", "400", "401", "403", "413", "415", "503"}),
         ("post", "/orders/batch/cancel", {"200", "400", "401", "403", "413", "415", "503"}),
         ("get", "/orders/{order_id}", {"200", "400", "401", "403", "404", "503"}),
+        (
+            "patch",
+            "/orders/{order_id}",
+            {"202", "400", "401", "403", "404", "413", "415", "422", "503"},
+        ),
+        ("get", "/orders/{order_id}/amendments", {"200", "400", "401", "403", "404", "503"}),
         ("delete", "/orders/{order_id}", {"202", "400", "401", "403", "404", "422", "503"}),
         ("get", "/orders/{order_id}/trace", {"200", "400", "401", "403", "404", "503"}),
         ("get", "/dead-man-switch", {"200", "400", "401", "403", "503"}),
@@ -224,7 +230,7 @@ def test_a_body_that_is_asked_for_has_to_be_there(api: ApiClient) -> None:
     "path",
     [
         "/orders", "/api-keys", "/markets", "/markets/{symbol}/trades", "/balance/{user_id}/ledger",
-        "/fills", "/orders/{order_id}/fills", "/transfers",
+        "/fills", "/orders/{order_id}/fills", "/orders/{order_id}/amendments", "/transfers",
     ],
 )  # fmt: skip
 def test_the_schema_says_how_long_a_page_may_be(path: str) -> None:

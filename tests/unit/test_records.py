@@ -8,6 +8,9 @@ import msgspec
 import pytest
 
 from exchange.records import (
+    Amended,
+    AmendmentRefused,
+    AmendOrder,
     CancelOrder,
     ChangeMarket,
     Execution,
@@ -50,6 +53,22 @@ EXECUTION = Execution(
         SelfTrade(maker_order_id=1, price="1.9", quantity="2", effect="decremented"),
     ),
 )  # fmt: skip
+AMEND = AmendOrder(
+    amendment_id=4, order_id=1, user_id=2, market="ADA-USDT", price="1.9", quantity="12",
+    quantity_before="10", held="3.8", created_at="2026-01-01T00:00:00+00:00",
+)  # fmt: skip
+AMENDED = msgspec.structs.replace(
+    EXECUTION,
+    event="amend",
+    amended=Amended(
+        amendment_id=4, price_before="1.9", quantity_before="10", remaining_before="6",
+        quantity="12", held="3.8", last_trade_id=0, moved=True,
+    ),
+)  # fmt: skip
+REFUSED = AmendmentRefused(
+    market="ADA-USDT", epoch=1, offset=5, previous_offset=4, amendment_id=4, order_id=1, user_id=2,
+    side="buy", held="3.8", reason="not_in_book",
+)  # fmt: skip
 
 Decode = Callable[[bytes], Any]
 RECORDS = [
@@ -59,7 +78,10 @@ RECORDS = [
     pytest.param(CANCEL, decode_order_event, id="cancel"),
     pytest.param(CHANGE, decode_order_event, id="change"),
     pytest.param(EXECUTION, decode_trade_event, id="execution"),
+    pytest.param(AMEND, decode_order_event, id="amend"),
     pytest.param(CHANGED, decode_trade_event, id="changed"),
+    pytest.param(AMENDED, decode_trade_event, id="amended"),
+    pytest.param(REFUSED, decode_trade_event, id="amendment refused"),
 ]
 
 
@@ -160,6 +182,7 @@ def test_every_missing_field_without_a_default_is_refused(record: Any, decode: D
         "v", "request_id", "reason", "canceled_quantity", "trades", "self_trades",
         "prevented_quantity", "elected", "post_only", "self_trade_prevention", "maker_fee_rate",
         "taker_fee_rate", "expires_at", "quote_amount", "stop_price", "visible_quantity", "requeued",
+        "amended",
     }  # fmt: skip
     fields = fields_of(record)
     if decode is decode_trade_event:
@@ -248,7 +271,7 @@ def test_a_new_order_of_a_kind_nobody_knows_is_refused(field: str, value: Any) -
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("event", "amend"), ("status", "pending"), ("status", "done"), ("epoch", 0), ("offset", -1),
+        ("event", "change"), ("status", "pending"), ("status", "done"), ("epoch", 0), ("offset", -1),
         ("previous_offset", -2), ("canceled_quantity", "-1"), ("canceled_quantity", 1),
         ("trades", {}), ("trades", [1]), ("trades", None), ("self_trades", [1]),
         ("prevented_quantity", "-1"),

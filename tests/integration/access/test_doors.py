@@ -28,6 +28,7 @@ GET /orders              | signin | 1      | 2        | 1 2       | none     | 1
 GET /orders?user_id=1    | signin | 1      | not you  | 1         | not you  | 1        | 1        | scope     | 1      | 1       | 1
 GET /orders?user_id=2    | signin | not you| 2        | 2         | not you  | 2        | not you  | scope     | not you| 2       | 2
 GET /orders/{of 1}       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
+PATCH /orders/{of 1}     | signin | 202    | no order | 202       | no order | no order | scope    | 202       | 202    | 202     | scope
 DELETE /orders/{of 1}    | signin | 202    | no order | 202       | no order | no order | scope    | 202       | 202    | 202     | scope
 POST /orders/batch       | signin | 200    | 200      | 200       | 200      | 200      | scope    | 200       | 200    | 200     | scope
 POST /orders/batch/cancel| signin | 200    | 200      | 200       | 200      | 200      | scope    | 200       | 200    | 200     | scope
@@ -44,6 +45,7 @@ PUT /dead-man… for 1     | signin | 200    | not you  | 200       | not you  |
 PUT /dead-man… for 99    | signin | not you| not you  | no user   | not you  | not you  | scope    | not you   | not you| no user | scope
 DELETE /dead-man… of 1   | signin | 200    | not you  | 200       | not you  | not you  | scope    | 200       | 200    | 200     | scope
 GET …/{of 1}/trace       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
+GET …/{of 1}/amendments  | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
 GET …/{of 1}/fills       | signin | 200    | no order | 200       | no order | 200      | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=1     | signin | 200    | not you  | 200       | not you  | not you  | 200      | scope     | 200    | 200     | 200
 GET /fills?user_id=2     | signin | not you| 200      | 200       | not you  | not you  | not you  | scope     | not you| 200     | 200
@@ -113,6 +115,9 @@ DOORS: dict[str, Callable[[ApiClient], Any]] = {
     "GET /orders?user_id=1": lambda client: client.get("/orders?user_id=1"),
     "GET /orders?user_id=2": lambda client: client.get("/orders?user_id=2"),
     "GET /orders/{of 1}": lambda client: client.get(f"/orders/{order_of(1)}"),
+    "PATCH /orders/{of 1}": lambda client: client.patch(
+        f"/orders/{order_of(1)}", {"quantity": "2"}, content_type="application/json"
+    ),
     "DELETE /orders/{of 1}": lambda client: client.delete(f"/orders/{order_of(1)}"),
     "POST /orders/batch": lambda client: client.post(
         "/orders/batch", {"orders": [SHORT, {}]}, content_type="application/json"
@@ -137,6 +142,7 @@ DOORS: dict[str, Callable[[ApiClient], Any]] = {
     "PUT /dead-man… for 99": lambda client: arm(client, user_id=99),
     "DELETE /dead-man… of 1": lambda client: client.delete("/dead-man-switch?user_id=1"),
     "GET …/{of 1}/trace": lambda client: client.get(f"/orders/{order_of(1)}/trace"),
+    "GET …/{of 1}/amendments": lambda client: client.get(f"/orders/{order_of(1)}/amendments"),
     "GET …/{of 1}/fills": lambda client: client.get(f"/orders/{order_of(1)}/fills"),
     "GET /fills?user_id=1": lambda client: client.get("/fills?user_id=1"),
     "GET /fills?user_id=2": lambda client: client.get("/fills?user_id=2"),
@@ -196,9 +202,13 @@ def test_the_doors(world: World, who: str) -> None:
 def test_the_order_of_another_is_as_one_that_does_not_exist(world: World) -> None:
     order = world.place(1, "buy", 1, "1.8")
     client = browser_of(User.objects.get(pk=2))
-    for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/fills"), ("GET", "/trace")):
-        theirs = client.generic(method, f"/orders/{order.pk}{rest}")
-        none = client.generic(method, f"/orders/999999999{rest}")
+    for method, rest in (
+        ("GET", ""), ("DELETE", ""), ("GET", "/fills"), ("GET", "/trace"), ("GET", "/amendments"),
+        ("PATCH", ""),
+    ):  # fmt: skip
+        body = b'{"quantity": "2"}' if method == "PATCH" else b""
+        theirs = client.generic(method, f"/orders/{order.pk}{rest}", body, "application/json")
+        none = client.generic(method, f"/orders/999999999{rest}", body, "application/json")
         assert theirs.status_code == none.status_code == 404
         assert theirs.content.replace(str(order.pk).encode(), b"999999999") == none.content
         assert {*theirs.headers} == {*none.headers}

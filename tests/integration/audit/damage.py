@@ -46,6 +46,7 @@ def books(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         prevent_a_self_trade(world)
         place_icebergs(world)
         world.pump()
+        amend_orders(world)
         ask_for_transfers()
         random_flow(world, seed=5, count=5)  # pending: on the log, and not matched yet
         yield world
@@ -67,6 +68,30 @@ def place_icebergs(world: World) -> None:
     world.place(2, "sell", 9, 13, market="ETH-USDT", visible_quantity=4)
     world.place(2, "sell", 6, 13, market="ETH-USDT", visible_quantity=2)
     world.place(1, "buy", 3, 13, market="ETH-USDT")
+
+
+def amend_orders(world: World) -> None:
+    """Two orders of user 1: amended twice, the second time to trade; and with an amendment that waits.
+
+    A third amendment is refused: its order has traded first.
+    """
+    services.deposit(user_id=1, asset="USDT", amount=Decimal(1_000))
+    services.deposit(user_id=2, asset="SOL", amount=Decimal(10))
+    amended = world.place(1, "buy", 5, 10, market="SOL-USDT")
+    world.place(2, "sell", 2, 12, market="SOL-USDT")
+    world.pump()
+    world.amend(amended, price=11, quantity=6)
+    world.pump()
+    world.amend(amended, price=12)
+    world.pump()
+    refused = world.place(1, "buy", 2, 13, market="SOL-USDT")
+    world.pump()
+    world.place(2, "sell", 2, 13, market="SOL-USDT")
+    world.amend(refused, quantity=3)
+    world.pump()
+    waits = world.place(1, "buy", 5, 9, market="SOL-USDT")
+    world.pump()
+    world.amend(waits, quantity=8)  # on the log, and not matched yet
 
 
 def place_stops(world: World) -> None:

@@ -29,12 +29,13 @@ MONEY_DAMAGES = [
         "a balance becomes negative, its ledger with it",
         (
             "INSERT INTO balances_balance (user_id, asset_id, available, held, version)"
-            " VALUES (1, 'SOL', -5, 0, 1)",
+            " SELECT id, 'SOL', -5, 0, 1 FROM exchange_user WHERE username = 'treasurer'",
             "INSERT INTO balances_ledgerentry (user_id, asset_id, kind, available_change,"
             " held_change, available_after, held_after, note, created_at)"
-            " VALUES (1, 'SOL', 'withdrawal', -5, 0, -5, 0, '', now())",
+            " SELECT id, 'SOL', 'withdrawal', -5, 0, -5, 0, '', now() FROM exchange_user"
+            " WHERE username = 'treasurer'",
         ),
-        {"overdraft": (1, "SOL")},
+        {"overdraft": (ANY, "SOL")},
     ),
     Damage(
         "a balance is deleted",

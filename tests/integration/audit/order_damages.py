@@ -308,12 +308,12 @@ ORDER_DAMAGES = [
     ),
     Damage(
         "a checkpoint goes back",
-        ('UPDATE balances_checkpoint SET "offset" = 0 WHERE "offset" > 5',),
+        ('UPDATE balances_checkpoint SET "offset" = 0 WHERE "offset" > 10',),
         {"checkpoints": ()},
     ),
     Damage(
         "a checkpoint is deleted",
-        ('DELETE FROM balances_checkpoint WHERE "offset" > 5',),
+        ('DELETE FROM balances_checkpoint WHERE "offset" > 10',),
         {"checkpoints": ()},
     ),
     Damage(

@@ -3,6 +3,7 @@
 import pytest
 
 from balances.audit import CHECKS
+from tests.integration.audit.amendment_damages import AMENDMENT_DAMAGES
 from tests.integration.audit.candle_damages import CANDLE_DAMAGES
 from tests.integration.audit.damage import Books
 from tests.integration.audit.fee_damages import FEE_DAMAGES
@@ -15,7 +16,7 @@ from tests.integration.audit.words import Damage
 
 DAMAGES = [
     *MONEY_DAMAGES, *ORDER_DAMAGES, *TRANSFER_DAMAGES, *CANDLE_DAMAGES, *FEE_DAMAGES, *STOP_DAMAGES,
-    *ICEBERG_DAMAGES,
+    *ICEBERG_DAMAGES, *AMENDMENT_DAMAGES,
 ]  # fmt: skip
 
 

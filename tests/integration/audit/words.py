@@ -51,6 +51,8 @@ ELECTED = (
 )
 TRIGGERED = "(SELECT min(id) FROM orders_order WHERE status = 'open' AND triggered_at IS NOT NULL)"
 ICEBERG = f"(SELECT min(id) FROM orders_order WHERE visible_quantity > 0 AND {LIVE})"
+AMENDED = f"(SELECT min(id) FROM orders_order WHERE first_price IS NOT NULL AND {LIVE})"
+APPLIED = "(SELECT {} FROM orders_amendment WHERE status = 'applied')"
 BALANCE = "user_id = 1 AND asset_id = 'USDT'"
 LAST_ENTRY = f"id = (SELECT max(id) FROM balances_ledgerentry WHERE {BALANCE} AND kind = 'trade')"
 

@@ -38,7 +38,7 @@ PATHS = st.one_of(
     st.builds(
         lambda form, name: form.replace(b"*", name),
         st.sampled_from(
-            [b"/*", b"/orders/*", b"/orders/client:*", b"/orders/*/fills", b"/orders/*/trace",
+            [b"/*", b"/orders/*", b"/orders/client:*", b"/orders/*/fills", b"/orders/*/amendments", b"/orders/*/trace",
              b"/balance/*", b"/balance/*/ledger", b"/api-keys/*", b"/markets/*/book",
              b"/markets/*/trades", b"/markets/*/candles", b"/markets/*/ticker", b"/markets/*/bbo"]
         ),

@@ -8,6 +8,7 @@ from django.core.cache import cache as django_cache
 from django.db import connection
 
 from exchange.records import (
+    AmendOrder,
     CancelOrder,
     ChangeMarket,
     Execution,
@@ -40,11 +41,17 @@ def let_time_pass() -> None:
             " elected_at = elected_at - interval '1 minute',"
             " relayed_at = relayed_at - interval '1 minute'"
         )
+        cursor.execute(
+            "UPDATE orders_amendment SET requested_at = requested_at - interval '1 minute',"
+            " relayed_at = relayed_at - interval '1 minute'"
+        )
 
 
 def published(world: World) -> list[tuple[str, int]]:
     events = [decode_order_event(record.value) for record in world.order_events()]
-    kinds = {NewOrder: "new", TriggerOrder: "trigger", CancelOrder: "cancel"}
+    kinds = {
+        NewOrder: "new", TriggerOrder: "trigger", AmendOrder: "amend", CancelOrder: "cancel",
+    }  # fmt: skip
     return [
         (kinds[type(event)], event.order_id)
         for event in events
