@@ -43,7 +43,7 @@ HOT = (
         "orders/selectors.py", "facts_of_orders"),
     Hot("The live orders of a partition", "A matching worker that starts, in the order of their "
         "priority. Read with a cursor, a piece at a time; here as a whole.", "settle",
-        "matching/recovery.py", "_restore_books", "prevented_quantity"),
+        "matching/recovery.py", "live_orders", "prevented_quantity"),
     Hot("The stop orders of a partition", "As above, the oldest first.", "settle",
         "matching/recovery.py", "_restore_books", "stop_price"),
     Hot("The last trade of a market", "As above, for each market.", "settle",

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,19 @@ from exchange.embedded.server import Server
 from tests.support import World
 
 _numbers = itertools.count(1)
+
+
+_TURN = ("unit", "reference", "e2e", "chaos")
+"""The fast tests come first; then the files that take minutes, so that with several processes none
+of those is left over for one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _turn(item.path.relative_to(Path(__file__).parent).parts[0]))
+
+
+def _turn(folder: str) -> int:
+    return _TURN.index(folder) if folder in _TURN else len(_TURN)
 
 
 @pytest.fixture(scope="session")

@@ -26,7 +26,7 @@ class _Waiting(NamedTuple):
 class _Resting(NamedTuple):
     """An order as a person compares it. `place`: its rank among all of its side and price.
 
-    `part`: how much an iceberg shows at a time; 0: it hides nothing.
+    `part`: how much an iceberg shows at a time; 0: it is none.
     """
 
     user_id: int

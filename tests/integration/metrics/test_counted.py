@@ -62,7 +62,7 @@ def test_an_order_that_finds_no_database_is_counted_and_still_raises(
     exchange_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failed = growth("exchange_orders_total", result="failed")
-    monkeypatch.setattr("orders.services._check_amounts", lambda *_: 1 / 0)
+    monkeypatch.setattr("orders.rules._check_amounts", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         exchange_world.place(1, "buy", 1, "1.9")
     assert failed() == 1
