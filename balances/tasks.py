@@ -55,12 +55,16 @@ def settle_trades(records: Sequence[LogRecord]) -> int:
 
 
 def slices(results: list[Result], max_trades: int = MAX_TRADES) -> Iterator[list[Result]]:
-    """Cut a batch so that no transaction comes near the time limit: by trades, in order."""
+    """Cut a batch so that no transaction comes near the time limit: by trades, in order.
+
+    The election of a stop order counts as a trade: its row is written, too.
+    """
     part: list[Result] = []
     trades = 0
     for result in results:
         part.append(result)
-        trades += len(result.event.trades) if isinstance(result.event, Execution) else 0
+        if isinstance(result.event, Execution):
+            trades += len(result.event.trades) + len(result.event.elected)
         if trades >= max_trades:
             yield part
             part, trades = [], 0

@@ -48,7 +48,7 @@ class MarketOutput(serializers.ModelSerializer[Market]):
     price_band = AmountField(
         allow_null=True,
         help_text="How far from the last trade an order may trade, as a share of that price; null: "
-        "any price, and no market orders.",
+        "any price, and no market or stop-market orders.",
     )
     maker_fee_rate = AmountField(
         help_text="Share of what an order receives that had been waiting in the book."

@@ -8,6 +8,7 @@ Whoever stores orders with holds takes the client's ids first and the balances a
 and in `orders.services`: so no two requests can wait for each other in a circle.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import TypeAlias
@@ -24,7 +25,7 @@ from exchange.arrays import columns
 from orders import backlog, outbox, selectors, storing
 from orders.counting import counts_batches
 from orders.models import Market, Order
-from orders.rules import Wish, require_allowed, within_band
+from orders.rules import Wish, require_allowed, require_room_for_stop, within_band
 from orders.services import Placed, amount_to_hold, new_order
 
 logger = structlog.get_logger(__name__)
@@ -51,6 +52,8 @@ def place_orders(*, wishes: Sequence[Wish], request_id: str = "") -> list[Outcom
     markets = selectors.rules_of({wish.market for wish in wishes})
     banded = [symbol for symbol, market in markets.items() if market.price_band is not None]
     last_prices = balance_selectors.last_prices(banded) if banded else {}
+    stopping = {wish.user_id for wish in wishes if wish.stop_price is not None}
+    stops = selectors.count_stops(stopping) if stopping else Counter()
     outcomes: dict[int, Outcome] = {}
     first_with: dict[_Key, int] = {}
     same_as: dict[int, int] = {}
@@ -61,7 +64,7 @@ def place_orders(*, wishes: Sequence[Wish], request_id: str = "") -> list[Outcom
             outcomes[place] = Placed(known[key], created=False)
         elif key is not None and key in first_with:
             same_as[place] = first_with[key]
-        elif isinstance(allowed := _allowed(wish, markets, last_prices), ClientError):
+        elif isinstance(allowed := _allowed(wish, markets, last_prices, stops), ClientError):
             outcomes[place] = allowed
         else:
             fresh[place] = allowed
@@ -79,14 +82,25 @@ def _key(wish: Wish) -> _Key | None:
 
 
 def _allowed(
-    wish: Wish, markets: dict[str, Market], last_prices: dict[str, Decimal]
+    wish: Wish,
+    markets: dict[str, Market],
+    last_prices: dict[str, Decimal],
+    stops: Counter[tuple[int, str]],
 ) -> Wish | ClientError:
-    """Return the wish, with its price if it is a market order, or why it is refused."""
+    """Return the wish, with its price if it is a market order, or why it is refused.
+
+    `stops`: how many stop orders of a user wait on a market; a wish for one more is added.
+    """
     try:
         market = require_allowed(wish, markets.get(wish.market))
-        return wish if market.price_band is None else within_band(wish, market, last_prices)
+        if market.price_band is not None:
+            wish = within_band(wish, market, last_prices)
+        if wish.stop_price is not None:
+            require_room_for_stop(wish, stops[wish.user_id, wish.market])
+            stops[wish.user_id, wish.market] += 1
     except ClientError as error:
         return error
+    return wish
 
 
 def _again(first: Outcome) -> Outcome:

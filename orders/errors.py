@@ -181,6 +181,11 @@ class IcebergNeedsGtcError(ClientError):
     field = "visible_quantity"
 
 
+class TooManyStopsError(ClientError):
+    code = "too_many_stop_orders"
+    field = "stop_price"
+
+
 class OrderNotFoundError(ClientError):
     code = "unknown_order"
     field = "order_id"

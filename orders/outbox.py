@@ -252,14 +252,14 @@ def _record(subject: Order | Amendment | MarketChange, event: OrderEvent) -> Out
 
 
 def records_of(orders: Sequence[Order]) -> list[OutgoingRecord]:
-    """Return what the log should hold of unfinished orders: new if pending, the trigger if elected
-    and not triggered, then the cancel."""
+    """Return what the log should hold of unfinished orders: new if pending, then the cancel if one
+    was asked for, else the trigger if elected and not triggered."""
     records = []
     for order in orders:
         if order.status == Order.Status.PENDING:
             records.append(new_order_record(order))
-        if order.status == Order.Status.UNTRIGGERED and order.elected_at is not None:
-            records.append(trigger_record(order))
         if order.cancel_requested_at is not None:
             records.append(cancel_record(order))
+        elif order.status == Order.Status.UNTRIGGERED and order.elected_at is not None:
+            records.append(trigger_record(order))
     return records

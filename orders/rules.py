@@ -47,6 +47,7 @@ from orders.errors import (
     StopPriceNeedsStopError,
     StopPriceNotOnTickError,
     StopPriceNotPositiveError,
+    TooManyStopsError,
     UnknownMarketError,
     VisibleNotBelowQuantityError,
     VisibleNotOnLotError,
@@ -56,6 +57,10 @@ from orders.errors import (
 from orders.models import MAX_PARTS, RESTING_TIMES, STOP_TYPES, UNPRICED_TYPES, Asset, Market, Order
 
 MarketName = Literal["market", "asset"]
+
+MAX_STOPS_OF_USER = 200
+"""Stop orders of a user that wait on a market. The engine has a bound for the market
+(`matching.engine.stops.MAX_STOPS`), which nobody shall use up alone."""
 
 
 class Wish(NamedTuple):
@@ -117,6 +122,18 @@ def require_allowed(wish: Wish, market: Market | None) -> Market:
     if wish.visible_quantity is not None:
         _check_iceberg(market, wish, wish.visible_quantity)
     return market
+
+
+def require_room_for_stop(wish: Wish, waiting: int) -> None:
+    """Refuse a stop order of a user who has `waiting` others on the market, if that is too many.
+
+    Raises:
+        TooManyStopsError
+    """
+    if waiting >= MAX_STOPS_OF_USER:
+        raise TooManyStopsError(
+            f"You have {MAX_STOPS_OF_USER} stop orders on {wish.market} that wait: cancel some."
+        )
 
 
 def within_band(wish: Wish, market: Market, last_prices: Mapping[str, Decimal]) -> Wish:

@@ -1,5 +1,6 @@
 """Reads of orders and markets. Nothing here writes."""
 
+from collections import Counter
 from collections.abc import Collection
 from datetime import datetime
 from decimal import Decimal
@@ -151,6 +152,18 @@ def was_ordered(event: ChangeMarket) -> bool:
     return MarketChange.objects.filter(
         pk=event.change_id, market_id=event.market, state=event.state
     ).exists()
+
+
+def count_stops(user_ids: Collection[int]) -> Counter[tuple[int, str]]:
+    """Return how many stop orders these users have that wait, by (user, market)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT user_id, market_id, count(*) FROM orders_order"
+            " WHERE user_id = ANY(%s::bigint[]) AND status IN ('pending', 'untriggered')"
+            " AND stop_price IS NOT NULL GROUP BY 1, 2",
+            [array(user_ids)],
+        )
+        return Counter({(user_id, market): count for user_id, market, count in cursor.fetchall()})
 
 
 class Level(NamedTuple):

@@ -27,7 +27,13 @@ from orders.errors import (
     OrderNotFoundError,
 )
 from orders.models import UNFINISHED_STATUSES, Market, MarketChange, Order
-from orders.rules import MarketName, Wish, require_allowed, within_band
+from orders.rules import (
+    MarketName,
+    Wish,
+    require_allowed,
+    require_room_for_stop,
+    within_band,
+)
 
 logger = structlog.get_logger(__name__)
 
@@ -79,6 +85,8 @@ def place_order(
     rules = require_allowed(wish, selectors.rules_of([market]).get(market))
     if rules.price_band is not None:
         wish = within_band(wish, rules, balance_selectors.last_prices([market]))
+    if stop_price is not None:
+        require_room_for_stop(wish, selectors.count_stops([user_id])[user_id, market])
     backlog.require_room()
     order = new_order(wish, rules, request_id, timezone.now())
     try:

@@ -20,5 +20,8 @@ def publish_triggers(executions: Iterable[Execution]) -> None:
     numbers = [number for execution in executions for number in execution.elected]
     if not numbers:
         return
-    waiting = Order.objects.filter(pk__in=numbers, status=Order.Status.UNTRIGGERED).in_bulk()
-    outbox.publish_triggers_soon([waiting[number] for number in numbers if number in waiting])
+    found = Order.objects.filter(pk__in=numbers, status=Order.Status.UNTRIGGERED).in_bulk()
+    waiting = [found[number] for number in numbers if number in found]
+    # Whose cancel was asked for is not let come: the record of that may have been lost.
+    outbox.publish_cancels_soon([o for o in waiting if o.cancel_requested_at is not None])
+    outbox.publish_triggers_soon([o for o in waiting if o.cancel_requested_at is None])

@@ -12,11 +12,19 @@ from django.db.models import F, Q
 
 NAME = "order_place_in_queue_whole"
 COLUMNS: list[Any] = [
-    "ALTER TABLE orders_order ADD COLUMN IF NOT EXISTS queue_epoch integer NULL"
-    " CHECK (queue_epoch >= 0)",
+    "ALTER TABLE orders_order ADD COLUMN IF NOT EXISTS queue_epoch integer NULL",
     "ALTER TABLE orders_order ADD COLUMN IF NOT EXISTS queue_offset bigint NULL",
-    "ALTER TABLE orders_order ADD COLUMN IF NOT EXISTS queue_rank integer NULL"
-    " CHECK (queue_rank >= 0)",
+    "ALTER TABLE orders_order ADD COLUMN IF NOT EXISTS queue_rank integer NULL",
+]
+# Beside the column the check would be held against every row at once, under the lock.
+COLUMNS += [
+    statement
+    for name in ("queue_epoch", "queue_rank")
+    for statement in (
+        f"ALTER TABLE orders_order DROP CONSTRAINT IF EXISTS orders_order_{name}_check,"
+        f" ADD CONSTRAINT orders_order_{name}_check CHECK ({name} >= 0) NOT VALID",
+        f"ALTER TABLE orders_order VALIDATE CONSTRAINT orders_order_{name}_check",
+    )
 ]
 NO_COLUMNS = (
     "ALTER TABLE orders_order DROP COLUMN queue_epoch, DROP COLUMN queue_offset,"

@@ -23,16 +23,27 @@ STOPS = ("stop_limit", "stop_market")
 _TYPES = {
     "stop_price": "numeric(38, 18)",
     "elected_at": "timestamptz",
-    "elected_epoch": "integer CHECK (elected_epoch >= 0)",
+    "elected_epoch": "integer",
     "elected_offset": "bigint",
-    "elected_rank": "integer CHECK (elected_rank >= 0)",
+    "elected_rank": "integer",
     "triggered_at": "timestamptz",
-    "triggered_epoch": "integer CHECK (triggered_epoch >= 0)",
+    "triggered_epoch": "integer",
     "triggered_offset": "bigint",
 }
 COLUMNS: list[Any] = [
     f"ALTER TABLE orders_order ADD COLUMN IF NOT EXISTS {name} {kind}"
     for name, kind in _TYPES.items()
+]
+_NOT_NEGATIVE = ("elected_epoch", "elected_rank", "triggered_epoch")
+# Beside the column the check would be held against every row at once, under the lock.
+COLUMNS += [
+    statement
+    for name in _NOT_NEGATIVE
+    for statement in (
+        f"ALTER TABLE orders_order DROP CONSTRAINT IF EXISTS orders_order_{name}_check,"
+        f" ADD CONSTRAINT orders_order_{name}_check CHECK ({name} >= 0) NOT VALID",
+        f"ALTER TABLE orders_order VALIDATE CONSTRAINT orders_order_{name}_check",
+    )
 ]
 NO_COLUMNS = "ALTER TABLE orders_order " + ", ".join(f"DROP COLUMN {name}" for name in _TYPES)
 FIELDS: dict[str, Any] = {

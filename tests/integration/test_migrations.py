@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg2
 import pytest
+from django.core.management import call_command
 
 from exchange.embedded.server import Server
 
@@ -133,3 +135,13 @@ def test_the_first_version_is_upgraded_with_all_that_it_has_written(scratch: str
     assert ask(scratch, rules) == [(False, "none", 0)]
     unchecked = "SELECT conname FROM pg_constraint WHERE NOT convalidated"
     assert ask(scratch, unchecked) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["0012", "0013", "0014", "0015", "0016", "0017", "0018"])
+def test_no_column_comes_with_a_check_that_looks_at_every_row_under_the_lock(name: str) -> None:
+    """Postgres holds a check that is written beside a new column against every row at once."""
+    written = StringIO()
+    call_command("sqlmigrate", "orders", name, stdout=written)
+    added = [line for line in written.getvalue().splitlines() if "ADD COLUMN" in line]
+    assert not [line for line in added if "CHECK" in line.partition("ADD COLUMN")[2]]

@@ -7,7 +7,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from balances import services as balances
 from balances.models import Balance
+from exchange.money import MAX_AMOUNT
 from exchange.records import NewOrder, decode_order_event
 from orders import outbox
 from orders.errors import NoReferencePriceError, PriceOutsideBandError
@@ -329,3 +331,13 @@ def test_the_database_refuses_what_no_market_order_can_be(
     order = by_amount(banded, 1, 4)
     with pytest.raises(IntegrityError), transaction.atomic():
         Order.objects.filter(pk=order.pk).update(**change)
+
+
+def test_the_edge_around_a_stop_price_is_one_that_can_be_stored(banded: World) -> None:
+    """A sale waits for a price that never comes; a purchase that nobody can pay is refused."""
+    largest = "99999999999999999999"
+    order = stop_market(banded, 2, "sell", 1, largest)
+    assert order.price <= MAX_AMOUNT
+    with pytest.raises(balances.InsufficientBalanceError):
+        stop_market(banded, 1, "buy", "0.01", largest)
+    assert differences() == []

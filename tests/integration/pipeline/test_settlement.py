@@ -9,11 +9,11 @@ import pytest
 from balances import services, tasks
 from balances.checkpoints import begin_epoch_for_gap, current_epoch
 from balances.models import Balance, Checkpoint, LedgerEntry, LogEpoch, Trade
-from balances.settle import SequenceError
+from balances.settle import Result, SequenceError
 from balances.tasks import _face_gap
 from exchange.kafka import DEAD_ORDER_EVENTS, Log, LogRecord, partition_for, read_topic
 from exchange.money import MAX_AMOUNT
-from exchange.records import decode_trade_event, encode
+from exchange.records import Execution, decode_trade_event, encode
 from matching import recovery
 from matching.engine import Engine
 from matching.host import MatchingHost
@@ -330,6 +330,15 @@ def test_a_large_batch_is_settled_in_slices(
     world.pump()
     assert Trade.objects.count() == 3
     assert differences() == []
+
+
+def test_elections_count_when_a_batch_is_cut() -> None:
+    execution = Execution(
+        event="new", market="ADA-USDT", epoch=1, offset=5, previous_offset=4, order_id=3, user_id=7,
+        side="sell", price="1.5", status="open", elected=(8, 9),
+    )  # fmt: skip
+    results = [Result(0, execution)] * 4
+    assert [len(part) for part in tasks.slices(results, max_trades=4)] == [2, 2]
 
 
 def test_an_order_that_could_trade_on_after_the_most_fills_gets_its_rest_back(

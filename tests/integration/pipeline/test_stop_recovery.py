@@ -330,3 +330,44 @@ def test_they_are_found_by_their_indexes(world: World) -> None:
             cursor.execute(f"EXPLAIN SELECT id FROM orders_order WHERE {condition}")
             assert index in "\n".join(row[0] for row in cursor.fetchall())
             transaction.set_rollback(True)
+
+
+def test_one_whose_cancel_was_asked_before_its_election_does_not_come(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record of the cancel was lost; the settlement of the election knows of it all the same."""
+    order = world.place(1, "buy", 2, "2.2", stop_price="2.1")
+    world.pump()
+    with monkeypatch.context() as dying:
+        dying.setattr(outbox._outlet, "_closed_until", float("inf"))
+        world.cancel(order)
+    world.place(2, "sell", 5, "2.1")
+    world.place(1, "buy", 1, "2.1")
+    run(world)
+
+    assert end_of(order) == ("canceled", "")
+    assert status_of(order)[1] == "0"
+    agrees()
+
+
+def test_the_relay_publishes_the_cancel_of_an_elected_order_and_no_trigger(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = world.place(1, "buy", 2, "2.2", stop_price="2.1")
+    world.pump()
+    with monkeypatch.context() as dying:
+        dying.setattr(outbox._outlet, "_closed_until", float("inf"))
+        world.cancel(order)
+        dying.setattr("balances.tasks.publish_triggers", lambda _: None)
+        dying.setattr(outbox._outlet, "_closed_until", 0.0)
+        world.place(2, "sell", 5, "2.1")
+        world.place(1, "buy", 1, "2.1")
+        world.pump()
+    relay()
+    let_time_pass()
+    assert relay() == 1
+    run(world)
+
+    assert end_of(order) == ("canceled", "")
+    assert status_of(order)[1] == "0"
+    agrees()

@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from orders.models import Market
-from orders.rules import Wish, require_allowed
+from orders.rules import MAX_STOPS_OF_USER, Wish, require_allowed
 from tests.api import FULL, SHORT, ApiClient, refusal
 from tests.support import World
 
@@ -455,3 +455,23 @@ def _with(field: str, written: str) -> str:
     """The short form with one value just as `written`."""
     rest = json.dumps({name: value for name, value in SHORT.items() if name != field})
     return f'{rest[:-1]}, "{field}": {written}}}'
+
+
+def test_a_user_has_so_many_stop_orders_on_a_market(api: ApiClient) -> None:
+    stop = {
+        "user_id": 1, "market": "ADA-USDT", "side": "buy", "type": "stop_limit", "quantity": "0.01",
+        "price": "1", "stop_price": "9",
+    }  # fmt: skip
+    limit = MAX_STOPS_OF_USER
+    batch = {"orders": [stop] * (limit - 1)}
+    api.post("/orders/batch", json.dumps(batch), content_type="application/json")
+    batch = {"orders": [stop] * 3}
+    answer = api.post("/orders/batch", json.dumps(batch), content_type="application/json").json()
+    codes = [result.get("error", {}).get("code") for result in answer["results"]]
+    assert codes == [None, "too_many_stop_orders", "too_many_stop_orders"]
+
+    refused = api.send(json.dumps(stop))
+    assert refusal(refused) == (422, "too_many_stop_orders", "stop_price")
+    assert api.send(json.dumps(stop | {"market": "ADA-BTC", "price": "0.0001", "stop_price": "1"}))
+    other = stop | {"user_id": 2, "side": "sell", "stop_price": "0.5"}
+    assert api.send(json.dumps(other)).status_code == 201
