@@ -12,10 +12,9 @@ from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
 from exchange.api.fields import AmountField, AmountInputField
 from orders import selectors
-from orders.errors import OrderNotFoundError
 from orders.models import Amendment
 from orders.naming import OrderName
-from orders.naming_api import ORDER_PARAMETERS, find_order
+from orders.naming_api import ORDER_PARAMETERS, looked_up
 
 
 class AmendmentInput(serializers.Serializer[Any]):
@@ -113,9 +112,6 @@ class AmendmentListView(GenericAPIView[Amendment]):
         tags=["orders"],
     )
     def get(self, request: Request, order_id: OrderName) -> Response:
-        number, user_id = find_order(request, order_id, "orders.view_order")
-        order = selectors.get_order(order_id=number, user_id=user_id)
-        if order is None:
-            raise OrderNotFoundError(f"There is no order {order_id}.")
+        order = looked_up(request, order_id)
         found = self.paginate_queryset(cast(Any, selectors.list_amendments(order)))
         return self.get_paginated_response(AmendmentOutput(found or [], many=True).data)

@@ -32,10 +32,9 @@ from orders.amending_api import (
     AmendmentOutput,
 )
 from orders.cancel_all_api import CancelsAll
-from orders.errors import OrderNotFoundError
 from orders.models import MAX_PARTS, Order
 from orders.naming import OWN_ID, OrderName
-from orders.naming_api import ORDER_PARAMETERS, find_order
+from orders.naming_api import ORDER_PARAMETERS, find_order, looked_up
 from orders.reading import DEFAULT_PREVENTION, DEFAULT_QUOTE, plain_order
 from orders.rendering import render_order
 
@@ -412,10 +411,7 @@ class OrderDetailView(GenericAPIView[Order]):
         tags=["orders"],
     )
     def get(self, request: Request, order_id: OrderName) -> Response:
-        number, user_id = find_order(request, order_id, "orders.view_order")
-        order = selectors.get_order(order_id=number, user_id=user_id)
-        if order is None:
-            raise OrderNotFoundError(f"There is no order {order_id}.")
+        order = looked_up(request, order_id)
         return Response(OrderOutput(order).data)
 
     @extend_schema(

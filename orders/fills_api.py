@@ -15,11 +15,9 @@ from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
 from exchange.api.fields import AmountField, WholeNumberField
 from exchange.api.filters import STORABLE, PeriodFilter, read_filter
-from orders import selectors
-from orders.errors import OrderNotFoundError
 from orders.models import Order
 from orders.naming import OrderName, number_of
-from orders.naming_api import ORDER_PARAMETERS, OrderNameField, find_order
+from orders.naming_api import ORDER_PARAMETERS, OrderNameField, looked_up
 
 
 class FillFilter(PeriodFilter):
@@ -96,10 +94,7 @@ class OrderFillListView(GenericAPIView[LedgerEntry]):
         tags=["orders"],
     )
     def get(self, request: Request, order_id: OrderName) -> Response:
-        number, user_id = find_order(request, order_id, "orders.view_order")
-        order = selectors.get_order(order_id=number, user_id=user_id)
-        if order is None:
-            raise OrderNotFoundError(f"There is no order {order_id}.")
+        order = looked_up(request, order_id)
         found = history.list_fills(user_id=order.user_id, order_id=order.pk)
         fills = history.fills_behind(self.paginate_queryset(cast(Any, found)) or [])
         return self.get_paginated_response(FillOutput(fills, many=True).data)

@@ -9,8 +9,9 @@ from rest_framework.request import Request
 from exchange.access.requester import listed_user, meant_user
 from exchange.api.fields import WholeNumberField
 from exchange.api.filters import read_filter
-from orders import naming
+from orders import naming, selectors
 from orders.errors import OrderNotFoundError
+from orders.models import Order
 from orders.naming import NO_ORDER, OWN_ID, PREFIX, OrderName
 
 ORDER_NAME: dict[str, Any] = {
@@ -81,3 +82,16 @@ def find_order(request: Request, name: OrderName, permission: str) -> tuple[int,
     if number == NO_ORDER:
         raise OrderNotFoundError(f"There is no order {name} of user {user_id}.")
     return number, user_id
+
+
+def looked_up(request: Request, name: OrderName) -> Order:
+    """Return the order that an address names, for somebody who may see it.
+
+    Raises:
+        ClientError: as `find_order`; and OrderNotFoundError if there is no such order.
+    """
+    number, user_id = find_order(request, name, "orders.view_order")
+    order = selectors.get_order(order_id=number, user_id=user_id)
+    if order is None:
+        raise OrderNotFoundError(f"There is no order {name}.")
+    return order

@@ -11,11 +11,10 @@ from rest_framework.response import Response
 
 from exchange.access.schema import LOCKED
 from exchange.api.errors import ErrorBody
-from orders import selectors, trace
-from orders.errors import OrderNotFoundError
+from orders import trace
 from orders.models import Order
 from orders.naming import OrderName
-from orders.naming_api import ORDER_PARAMETERS, find_order
+from orders.naming_api import ORDER_PARAMETERS, looked_up
 
 _REASONS = "; ".join(f"`{reason}`: {text}" for reason, text in trace.REASONS.items())
 
@@ -79,10 +78,7 @@ class OrderTraceView(GenericAPIView[Order]):
         tags=["orders"],
     )
     def get(self, request: Request, order_id: OrderName) -> Response:
-        number, user_id = find_order(request, order_id, "orders.view_order")
-        order = selectors.get_order(order_id=number, user_id=user_id)
-        if order is None:
-            raise OrderNotFoundError(f"There is no order {order_id}.")
+        order = looked_up(request, order_id)
         found = {
             "order_id": order.pk,
             "status": order.status,
