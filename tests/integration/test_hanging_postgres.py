@@ -1,8 +1,6 @@
 """A Postgres that is there and says nothing: whoever waits for it is told so, in time."""
 
 import math
-import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ from exchange.postgres import LOOK_EVERY_SECONDS, lift_time_limits, patience
 from exchange.settings.stores import TRANSACTION_TIMEOUT_SECONDS
 from matching.recovery import snapshot
 from tests.api import ApiClient
+from tests.stopping import stopped
 from tests.support import World
 
 PATIENCE = 0.5
@@ -28,13 +27,12 @@ def hanging(*, patience: float = PATIENCE) -> Iterator[None]:
         cursor.execute("SELECT pg_backend_pid()")
         pid = cursor.fetchone()[0]
     connection.connection.patience = connection.connection.usual_patience = patience
-    os.kill(pid, signal.SIGSTOP)
-    began = time.monotonic()
     try:
-        yield
-        assert PATIENCE <= time.monotonic() - began < SOON
+        with stopped(pid):
+            began = time.monotonic()
+            yield
+            assert PATIENCE <= time.monotonic() - began < SOON
     finally:
-        os.kill(pid, signal.SIGCONT)
         connection.close()  # as the end of a request does
 
 

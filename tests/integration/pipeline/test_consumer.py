@@ -1,14 +1,12 @@
 """A consumer waits for the broker, but not without end: its bridge begins a new session then."""
 
-import os
-import signal
-
 import pytest
 from pytest_django import Settings
 
 from exchange.embedded.server import Server
 from exchange.kafka import TRADE_EVENTS, GroupConsumer, LogError, Rebalanced
 from exchange.kafka import consumer as module
+from tests.stopping import stopped
 from tests.support import World
 
 
@@ -25,10 +23,6 @@ def test_where_to_begin_is_not_waited_for_without_end(
     with pytest.raises(Rebalanced):
         consumer.poll(0)
     consumer.start_at({0: None})
-    os.kill(broker, signal.SIGSTOP)
-    try:
-        with pytest.raises(LogError):
-            consumer.start_at({0: None})
-    finally:
-        os.kill(broker, signal.SIGCONT)
+    with stopped(broker), pytest.raises(LogError):
+        consumer.start_at({0: None})
     consumer.close()
